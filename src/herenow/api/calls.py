@@ -1,0 +1,96 @@
+"""One call of the HTTP API: who made it, what it carries, how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from herenow.apps.base import App
+from herenow.protocol.http1 import Request, Response
+from herenow.protocol.messages import InvalidJSON, decode_json, encode_json
+from herenow.protocol.names import is_legal_channel_name
+from herenow.protocol.signing import Parameters
+from herenow.server.hub import Hub
+
+
+class ApiError(Exception):
+    """A call that is not done: the answer's status and its one line of plain text.
+
+    ``log`` is the text without the caller's signature.
+    """
+
+    def __init__(self, status: int, text: str, *, log: str = "", retry_after: int = 0) -> None:
+        super().__init__(text)
+        self.status, self.text, self.log, self.retry_after = status, text, log or text, retry_after
+
+    def response(self) -> Response:
+        headers = (("Retry-After", str(self.retry_after)),) if self.retry_after else ()
+        body = self.text.encode("utf-8", "replace") + b"\n"
+        return Response(self.status, body, "text/plain", headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authenticated call. ``names`` are the parts of its path that are not fixed."""
+
+    hub: Hub
+    request: Request
+    parameters: Parameters
+    names: tuple[str, ...]
+    respond: Callable[[Response], None]
+    clock: Callable[[], float]
+
+    @property
+    def app(self) -> App:
+        return self.hub.app
+
+    def answer(self, body: object) -> None:
+        """Answer 200 with *body* as JSON."""
+        self.respond(Response(200, encode_json(body)))
+
+    def parameter(self, name: str) -> str | None:
+        """A query parameter; of a list there is none."""
+        value = self.parameters.get(name)
+        return value if isinstance(value, str) else None
+
+    def seconds_to(self, moment: float) -> int:
+        """Whole seconds left until *moment*, at least 0."""
+        return max(0, int(moment - self.clock()))
+
+    def info(self) -> tuple[str, ...]:
+        """The attributes asked for by the query parameter ``info``."""
+        return split_info(self.parameter("info"))
+
+    def channel_name(self) -> str:
+        """The channel in the path; server-to-user channels cannot be asked about."""
+        name = self.names[0]
+        limit = self.app.limits.max_channel_name_length
+        if name.startswith("#") or not is_legal_channel_name(name, limit):
+            raise ApiError(400, f"Invalid channel name {name}")
+        return name
+
+    def body_object(self) -> dict[str, Any]:
+        """The body, which must be a JSON object."""
+        try:
+            body = decode_json(self.request.body)
+        except InvalidJSON:
+            raise ApiError(400, "Invalid body: expected a JSON object, got no JSON") from None
+        if not isinstance(body, dict):
+            raise ApiError(400, "Invalid body: expected a JSON object")
+        return body
+
+    def spend(self, events: int) -> None:
+        """Count this call against the application's rate: as many as the events it publishes."""
+        bucket = self.hub.api_events
+        if bucket is not None and not bucket.take(self.hub.timers.now(), min(events, bucket.burst)):
+            raise ApiError(
+                429,
+                f"Too many API calls: at most {bucket.rate} events per second",
+                retry_after=1 + int(bucket.seconds_until(events)),
+            )
+
+
+def split_info(info: str | None) -> tuple[str, ...]:
+    """The attributes of a comma list."""
+    return tuple(item for item in (info or "").split(",") if item)

@@ -1,0 +1,267 @@
+"""Publishing: ``events``, ``batch_events``, the old ``channels/{name}/events`` (§15.2, §15.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from herenow.api.calls import ApiError, Call, split_info
+from herenow.apps.base import Limits
+from herenow.cluster.base import ChannelState, Publication
+from herenow.protocol import messages
+from herenow.protocol.http1 import Response
+from herenow.protocol.messages import InvalidJSON, compact_json, decode_string, encode_json, quoted
+from herenow.protocol.names import channel_kind, is_legal_channel_name
+
+_TOO_LARGE: Final = (
+    "The data content of this event exceeds the allowed maximum ({} bytes). See"
+    " https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info"
+)
+_INFO: Final = frozenset({"user_count", "subscription_count"})
+
+
+class Event(NamedTuple):
+    """An event that passed every check; ``data`` is the JSON string token to send."""
+
+    name: str
+    data: bytes
+    channels: tuple[str, ...]
+    socket_id: str | None
+    info: tuple[str, ...]
+
+
+class _Body(msgspec.Struct):
+    name: str
+    data: msgspec.Raw
+    channels: list[str] | None = None
+    channel: str | None = None
+    socket_id: str | None = None
+    info: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Body)
+
+
+def trigger(call: Call) -> None:
+    """``POST /apps/{id}/events``: one event to up to a hundred channels."""
+    limits = call.app.limits
+    event = _check(_read_trigger(call), limits)
+    call.spend(1)
+    _publish(call, event)
+    if not event.info:
+        call.answer({})
+        return
+    attributes: dict[str, object] = {}
+    finish = partial(_answer_channels, call, attributes)
+    _gather(call, [(channel, event.info) for channel in event.channels], attributes, finish)
+
+
+def _answer_channels(call: Call, attributes: dict[str, object]) -> None:
+    call.answer({"channels": attributes})
+
+
+def trigger_batch(call: Call) -> None:
+    """``POST /apps/{id}/batch_events``: up to ten events; all of them, or none."""
+    limits = call.app.limits
+    batch = call.body_object().get("batch")
+    if not isinstance(batch, list) or not batch:
+        raise ApiError(400, "Expected batch parameter to be a non-empty array")
+    if limits.max_batch_events and len(batch) > limits.max_batch_events:
+        raise ApiError(
+            400, f"Batch too large: {len(batch)} events, allowed are {limits.max_batch_events}"
+        )
+    events = []
+    for item in batch:
+        if not isinstance(item, dict):
+            raise ApiError(400, "Expected every element of batch to be an object")
+        event = _check(_from_fields(item), limits)
+        if len(event.channels) != 1:
+            raise ApiError(400, "Expected channel parameter to be a single channel name")
+        events.append(event)
+    call.spend(len(events))
+    for event in events:
+        _publish(call, event)
+    if not any(event.info for event in events):
+        call.answer({})
+        return
+    answers: list[dict[str, object]] = [{} for _ in events]
+
+    def finish() -> None:
+        call.answer({"batch": answers})
+
+    remaining = _Countdown(len(events), finish)
+    for event, answer in zip(events, answers, strict=True):
+        _ask(call, event.channels[0], event.info, answer.update, remaining)
+
+
+def trigger_raw(call: Call) -> None:
+    """``POST /apps/{id}/channels/{name}/events?name=E``: the whole body is the data. Deprecated."""
+    try:
+        data = encode_json(call.request.body.decode())
+    except UnicodeDecodeError:
+        raise ApiError(400, "Invalid body: expected UTF-8") from None
+    name, socket_id = call.parameter("name"), call.parameter("socket_id")
+    body = _Body(_string(name, "name"), msgspec.Raw(data), [call.names[0]], None, socket_id)
+    event = _check(body, call.app.limits)
+    call.spend(1)
+    _publish(call, event)
+    call.respond(Response(202, b""))
+
+
+def _read_trigger(call: Call) -> _Body:
+    body = call.request.body
+    if not body:
+        return _from_query(call)
+    try:
+        if not body.isascii():
+            body.decode()
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return _from_fields(call.body_object())
+
+
+def _from_query(call: Call) -> _Body:
+    """Parameters in the query: discouraged, but legal (§15.1)."""
+    if call.parameter("name") is None:
+        raise ApiError(400, "Expected name parameter to be a string")
+    fields: dict[str, Any] = dict(call.parameters)
+    fields["channels"] = fields.pop("channels[]", None)
+    return _from_fields(fields)
+
+
+def _from_fields(fields: dict[str, Any]) -> _Body:
+    """Read what did not fit the usual shape, and say what does not fit at all."""
+    channels = fields.get("channels")
+    if channels is not None and (
+        not isinstance(channels, list) or not all(isinstance(item, str) for item in channels)
+    ):
+        raise ApiError(400, "Expected channels parameter to be an array of strings")
+    for name in ("channel", "info"):
+        if fields.get(name) is not None:
+            _string(fields[name], name)
+    socket_id = fields.get("socket_id")
+    return _Body(
+        name=_string(fields.get("name"), "name"),
+        data=msgspec.Raw(encode_json(fields.get("data"))),
+        channels=channels,
+        channel=fields.get("channel"),
+        socket_id=socket_id if isinstance(socket_id, str) else None,
+        info=fields.get("info"),
+    )
+
+
+def _string(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ApiError(400, f"Expected {name} parameter to be a string")
+    return value
+
+
+def _check(body: _Body, limits: Limits) -> Event:
+    if not body.name:
+        raise ApiError(400, "Expected name parameter to be a non-empty string")
+    if body.name.startswith("pusher"):
+        raise ApiError(400, "The 'pusher' namespace is reserved for internal usage")
+    if limits.max_event_name_length and len(body.name) > limits.max_event_name_length:
+        raise ApiError(
+            400, f"Event name too long: allowed are {limits.max_event_name_length} characters"
+        )
+    data = _check_data(bytes(body.data), limits.max_event_bytes)
+    names = list(body.channels or ())
+    if body.channel is not None:
+        names.append(body.channel)
+    channels = tuple(dict.fromkeys(names))
+    if not channels:
+        raise ApiError(400, "Expected channels parameter to be a non-empty array, or channel")
+    if limits.max_event_channels and len(channels) > limits.max_event_channels:
+        raise ApiError(
+            400, f"Too many channels: {len(channels)}, allowed are {limits.max_event_channels}"
+        )
+    for channel in channels:
+        if not is_legal_channel_name(channel, limits.max_channel_name_length):
+            raise ApiError(400, f"Invalid channel name {channel}")
+    info = split_info(body.info)
+    for attribute in info:
+        if attribute not in _INFO:
+            raise ApiError(
+                400,
+                f"Unknown info attribute {attribute}: expected user_count or subscription_count",
+            )
+    return Event(body.name, data, channels, body.socket_id, info)
+
+
+def _check_data(token: bytes, maximum: int) -> bytes:
+    """The JSON string token to send; any other JSON value becomes its compact text."""
+    try:
+        text = decode_string(token)
+        if text is None:
+            if token == b"null":
+                raise ApiError(400, "Expected data parameter to be a string")
+            token = quoted(compact_json(token))
+            text = decode_string(token) or ""
+    except InvalidJSON:
+        raise ApiError(400, "Invalid body: expected a JSON object, got no JSON") from None
+    if maximum and len(token) - 2 > maximum:
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > maximum:
+            raise ApiError(413, _TOO_LARGE.format(maximum))
+    return token
+
+
+def _publish(call: Call, event: Event) -> None:
+    hub = call.hub
+    for channel in event.channels:
+        payload = messages.event(event.name, event.data, channel)
+        publication = Publication(hub.app.id, channel, payload, event.socket_id)
+        if channel_kind(channel).cached:
+            hub.stored_cache(channel)
+            hub.bus.publish_cached(publication, event.data, hub.app.cache_ttl_seconds)
+        else:
+            hub.bus.publish(publication)
+
+
+class _Countdown:
+    """Calls *finish* when as many answers as expected have come."""
+
+    def __init__(self, remaining: int, finish: Callable[[], None]) -> None:
+        self._remaining, self._finish = remaining, finish
+
+    def __call__(self) -> None:
+        self._remaining -= 1
+        if not self._remaining:
+            self._finish()
+
+
+def _gather(
+    call: Call,
+    questions: list[tuple[str, tuple[str, ...]]],
+    attributes: dict[str, object],
+    finish: Callable[[], None],
+) -> None:
+    answered = _Countdown(len(questions), finish)
+    for channel, info in questions:
+        _ask(call, channel, info, partial(attributes.__setitem__, channel), answered)
+
+
+def _ask(
+    call: Call,
+    channel: str,
+    info: tuple[str, ...],
+    take: Callable[[dict[str, object]], None],
+    answered: Callable[[], None],
+) -> None:
+    """Attributes that do not apply to *channel* are left out."""
+
+    def answer(state: ChannelState) -> None:
+        kind = channel_kind(channel)
+        found: dict[str, object] = {}
+        if "user_count" in info and kind.presence:
+            found["user_count"] = state.users
+        if "subscription_count" in info and kind.counted and call.app.subscription_count:
+            found["subscription_count"] = state.subscriptions
+        take(found)
+        answered()
+
+    call.hub.ledger.channel(call.app.id, channel, answer)

@@ -1,0 +1,160 @@
+"""The route table of the HTTP API, and what holds for every call (§15.1, §16)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from herenow.api import channels, events, users
+from herenow.api.calls import ApiError, Call
+from herenow.apps.base import App
+from herenow.log import RateLimitedLog, clean
+from herenow.protocol.http1 import Request, Response
+from herenow.protocol.signing import InvalidSignature, Parameters, parse_query, verify_request
+from herenow.server.front import Handler, Peer, Respond
+from herenow.server.node import Node
+
+Action = Callable[[Call], None]
+
+_NOT_FOUND: Final = Response(404, b"404 NOT FOUND\n", "text/plain")
+_UPGRADE_REQUIRED: Final = Response(
+    426,
+    b"Upgrade required: connect with a WebSocket\n",
+    "text/plain",
+    (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
+)
+
+
+class Endpoint(NamedTuple):
+    """``name`` is what it is called in metrics; ``actions`` are keyed by method."""
+
+    name: str
+    actions: Mapping[str, Action]
+
+
+_OF_APP: Final[dict[tuple[str, ...], Endpoint]] = {
+    ("events",): Endpoint("events", {"POST": events.trigger}),
+    ("batch_events",): Endpoint("batch_events", {"POST": events.trigger_batch}),
+    ("channels",): Endpoint("channels", {"GET": channels.list_channels}),
+}
+_OF_CHANNEL: Final[dict[tuple[str, ...], Endpoint]] = {
+    (): Endpoint("channel", {"GET": channels.show_channel}),
+    ("users",): Endpoint("users", {"GET": channels.list_users}),
+    ("stats",): Endpoint("stats", {"GET": channels.show_stats}),
+    ("events",): Endpoint("channel_events", {"POST": events.trigger_raw}),
+}
+_TERMINATE: Final = Endpoint("terminate_connections", {"POST": users.terminate_connections})
+
+
+class ApiRoutes:
+    """Finds the handler of a request. ``clock`` gives seconds since 1970."""
+
+    def __init__(self, node: Node, clock: Callable[[], float]) -> None:
+        self._node = node
+        self._clock = clock
+        self._prefix = node.settings.path_prefix
+        self._log = RateLimitedLog(logging.getLogger("herenow.api"))
+
+    def find(self, method: str, path: str) -> Handler | Response:
+        if not path.startswith(self._prefix):
+            return _NOT_FOUND
+        parts = tuple(path[len(self._prefix) :].split("/"))
+        if len(parts) == 3 and parts[1] == "app":
+            return _UPGRADE_REQUIRED
+        app_id, endpoint, names = _match(parts)
+        if endpoint is None:
+            return _NOT_FOUND
+        action = endpoint.actions.get(method)
+        if action is None:
+            return _refuse_method(endpoint)
+        return partial(self._handle, app_id, endpoint, action, names)
+
+    def _handle(
+        self,
+        app_id: str | None,
+        endpoint: Endpoint,
+        action: Action,
+        names: tuple[str, ...],
+        request: Request,
+        peer: Peer,
+        respond: Respond,
+    ) -> None:
+        calls = self._node.counters.api_calls
+
+        def counted(response: Response) -> None:
+            calls[endpoint.name, response.status] += 1
+            respond(response)
+
+        try:
+            parameters = parse_query(request.query)
+            app = self._authenticate(app_id, parameters, request, peer)
+            action(Call(self._node.hub(app), request, parameters, names, counted, self._clock))
+        except ApiError as error:
+            self._log.warning(
+                f"call refused: {error.status}",
+                detail=clean(error.log),
+                endpoint=endpoint.name,
+                app=clean(app_id or "", 64),
+            )
+            counted(error.response())
+
+    def _authenticate(
+        self, app_id: str | None, parameters: Parameters, request: Request, peer: Peer
+    ) -> App:
+        apps = self._node.apps
+        if app_id is not None:
+            app = apps.by_id(app_id)
+        else:
+            key = parameters.get("auth_key")
+            app = apps.by_key(key) if isinstance(key, str) else None
+        try:
+            verify_request(
+                request.method,
+                request.path,
+                parameters,
+                request.body,
+                app.secret_of if app is not None else _no_secret,
+                self._clock(),
+                self._prefix,
+            )
+        except InvalidSignature as error:
+            raise ApiError(401, str(error), log=error.reason) from None
+        assert app is not None, "without an app no key has a secret"
+        if self._node.settings.default_app and not peer.loopback_direct:
+            raise ApiError(401, "The built-in app is served on loopback only: configure an app")
+        if not app.enabled:
+            raise ApiError(403, "App is disabled")
+        return app
+
+
+def _no_secret(key: str) -> None:
+    return None
+
+
+def _match(parts: tuple[str, ...]) -> tuple[str | None, Endpoint | None, tuple[str, ...]]:
+    """Match ``/apps/{id}/…`` and Python's ``/users/{id}/terminate_connections``."""
+    match parts:
+        case ("", "apps", app_id, "channels", name, *rest):
+            return app_id, _OF_CHANNEL.get(tuple(rest)), (_decoded(name),)
+        case ("", "apps", app_id, "users", user, "terminate_connections"):
+            return app_id, _TERMINATE, (_decoded(user),)
+        case ("", "users", user, "terminate_connections"):
+            return None, _TERMINATE, (_decoded(user),)
+        case ("", "apps", app_id, *rest):
+            return app_id, _OF_APP.get(tuple(rest)), ()
+    return None, None, ()
+
+
+def _decoded(part: str) -> str:
+    return unquote(part, errors="surrogateescape") if "%" in part else part
+
+
+def _refuse_method(endpoint: Endpoint) -> Response:
+    allowed = [*endpoint.actions, "OPTIONS"]
+    if "GET" in endpoint.actions:
+        allowed.append("HEAD")
+    text = f"Method not allowed: expected {' or '.join(endpoint.actions)}\n"
+    return Response(405, text.encode(), "text/plain", (("Allow", ", ".join(allowed)),))

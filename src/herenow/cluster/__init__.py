@@ -1,0 +1,1 @@
+"""Who decides who is here, and who is told."""

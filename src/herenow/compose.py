@@ -1,0 +1,247 @@
+"""A running node, put together: the one module that knows all parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import resource
+import signal
+import ssl
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvloop
+
+from herenow.api.routes import ApiRoutes
+from herenow.apps.static import StaticApps
+from herenow.cluster.base import Occupancy, Transition
+from herenow.cluster.memory import MemoryBus, MemoryLedger
+from herenow.config import Config, ServerConfig
+from herenow.log import configure
+from herenow.server.counters import Counters
+from herenow.server.front import Front, FrontContext
+from herenow.server.node import Node, NodeSettings
+from herenow.server.timers import TimerWheel
+from herenow.webhooks.events import Event, Sink, from_ledger
+
+BACKLOG: Final = 4_096
+COULD_NOT_RUN: Final = 1
+
+log = logging.getLogger("herenow")
+
+
+class NodeClock:
+    """Seconds since 1970 that never step: the wall clock at start, carried on by the loop's."""
+
+    def __init__(self, timers: TimerWheel) -> None:
+        self._timers = timers
+        self._offset = time.time() - timers.now()
+
+    def time(self) -> float:
+        return self._offset + self._timers.now()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> object:
+        return self._timers.call_later(delay, callback)
+
+
+class CountingSink:
+    """Takes webhook events while nothing delivers them: they are counted by kind."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+
+    def emit(self, event: Event) -> None:
+        self._counts[type(event).__name__] += 1
+
+
+class Server:
+    """One process: a node, its public port and its admin port."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._timers = TimerWheel(self._loop)
+        self._clock = NodeClock(self._timers)
+        self.counters = Counters()
+        self._sink: Sink = CountingSink(self.counters.events_emitted)
+        self.ledger = MemoryLedger(self._clock, self._decided)
+        self.node = Node(
+            _node_settings(config),
+            StaticApps(config.apps),
+            self.ledger,
+            MemoryBus(self._clock),
+            self._sink,
+            self._timers,
+            self.counters,
+        )
+        self._tls = _tls_context(config.server)
+        self._context = FrontContext(
+            routes=ApiRoutes(self.node, time.time),
+            open_websocket=self.node.open_websocket,
+            timers=self._timers,
+            head_timeout_seconds=config.server.head_timeout_seconds,
+            keep_alive_seconds=config.server.keep_alive_seconds,
+            max_request_bytes=config.limits.max_request_bytes,
+            trusted_proxies=config.server.trusted_proxies,
+            secure=self._tls is not None,
+            admit=self.node.admit_socket,
+            admit_websocket=self.node.admit_websocket,
+            closed=self.node.release_socket,
+        )
+
+    def _decided(self, decided: Transition | Occupancy) -> None:
+        event = from_ledger(decided)
+        if event is not None:
+            self._sink.emit(event)
+
+    async def start(self) -> str:
+        """Listen on both ports; the answer is the line that says where."""
+        server = self._config.server
+        with _port_errors(server.host, server.port, "--port"):
+            self._listening = await self._loop.create_server(
+                lambda: Front(self._context),
+                server.host,
+                server.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=_handshake_timeout(self._tls, server),
+                backlog=BACKLOG,
+            )
+        # Imported late: the public port listens before the dashboard's libraries are read.
+        from herenow.admin.server import AdminServer
+
+        admin = self._config.admin
+        self._admin = AdminServer(self.node, self.ledger, self._config)
+        with _port_errors(admin.host, admin.port, "--admin-port"):
+            admin_port = await self._admin.start()
+        scheme = "https" if self._tls is not None else "http"
+        port = self._listening.sockets[0].getsockname()[1]
+        return (
+            f"herenow ready public={scheme}://{_in_url(server.host)}:{port}"
+            f" admin=http://{_in_url(admin.host)}:{admin_port}"
+        )
+
+    def reload_tls(self) -> None:
+        """Read the certificate again, for connections from now on."""
+        server = self._config.server
+        if self._tls is None:
+            return
+        try:
+            self._tls.load_cert_chain(server.tls_certificate, server.tls_key)
+            log.info("TLS certificate read again")
+        except (OSError, ssl.SSLError) as error:
+            log.error("the TLS certificate could not be read, the old one stays: %s", error)
+
+    async def stop(self) -> None:
+        """Accept no more, close every connection with 4200 and end within the grace."""
+        self.node.draining = True
+        self._listening.close()
+        for front in list(self._context.fronts):
+            front.close_when_idle()
+        await self.node.drain()
+        for front in list(self._context.fronts):
+            front.abort()
+        await self._admin.stop()
+        self._timers.stop()
+
+
+def serve(config: Config, log_format: str) -> int:
+    """Run until SIGTERM or SIGINT; the answer is the exit code."""
+    configure(log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = Server(config)
+    loop.add_signal_handler(signal.SIGHUP, server.reload_tls)
+    try:
+        ready = await server.start()
+    except PortError as error:
+        print(f"herenow: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    _warn_of_unused(config)
+    gc.collect()
+    gc.freeze()
+    print(ready, flush=True)
+    await stopping.wait()
+    log.info("stopping: connections are closed with 4200")
+    await server.stop()
+    return 0
+
+
+class PortError(Exception):
+    """A port cannot be listened on."""
+
+
+@contextlib.contextmanager
+def _port_errors(host: str, port: int, flag: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortError(
+                f"port {port} on {host} is in use: stop what listens there,"
+                f" or choose another port with {flag}"
+            ) from None
+        raise PortError(f"cannot listen on {host} port {port}: {error}") from None
+
+
+def _node_settings(config: Config) -> NodeSettings:
+    server = config.server
+    return NodeSettings(
+        path_prefix=server.path_prefix,
+        shutdown_grace_seconds=server.shutdown_grace_seconds,
+        activity_timeout_seconds=max(1, round(server.activity_timeout_seconds)),
+        ping_interval_seconds=server.ping_interval_seconds,
+        pong_timeout_seconds=server.pong_timeout_seconds,
+        write_buffer_bytes=server.write_buffer_bytes,
+        max_message_bytes=server.max_message_bytes,
+        head_timeout_seconds=server.head_timeout_seconds,
+        drain_grace_seconds=server.drain_grace_seconds,
+        max_connections_per_address=server.max_connections_per_address,
+        connects_per_second_per_address=server.connects_per_second_per_address,
+        default_app=config.default_app,
+        max_descriptors=_raise_descriptor_limit(),
+    )
+
+
+def _raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one; the answer is what holds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            log.info("descriptor limit raised from %d to %d", soft, hard)
+            soft = hard
+    return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def _tls_context(server: ServerConfig) -> ssl.SSLContext | None:
+    if not server.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(server.tls_certificate, server.tls_key)
+    return context
+
+
+def _handshake_timeout(tls: ssl.SSLContext | None, server: ServerConfig) -> float | None:
+    return server.head_timeout_seconds or None if tls is not None else None
+
+
+def _warn_of_unused(config: Config) -> None:
+    if any(app.webhooks for app in config.apps):
+        log.warning("webhooks are configured, but this version does not deliver them")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

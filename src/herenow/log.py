@@ -1,0 +1,150 @@
+"""Log lines: one renderer for all of them, and text from outside made harmless."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+_ESCAPE_SEQUENCE: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|[ -/]*[0-~])"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+# Controls, formats (bidirectional overrides and isolates among them), lone surrogates, separators
+# of lines and paragraphs.
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_VALUE_LENGTH: Final = 1_000
+_WINDOW_SECONDS: Final = 1.0
+
+
+def clean(text: str, limit: int = 200) -> str:
+    """*text* from outside on one line: at most *limit* characters, none that a terminal obeys."""
+    # Whatever is cut here cannot come back: sequences only ever make the text shorter.
+    bounded = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
+    visible = "".join(
+        character for character in bounded if unicodedata.category(character) not in _UNPRINTABLE
+    )
+    if len(visible) > limit or len(text) > limit * 4:
+        return visible[: max(limit - 1, 0)] + "…"
+    return visible
+
+
+def configure(log_format: str, stream: TextIO = sys.stderr) -> None:
+    """Send every record, of structlog and of :mod:`logging`, to *stream* as text or JSON."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    renderer: Processor
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _clean_values,
+            renderer,
+        ],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+
+
+def _clean_values(logger: Any, method: str, event: EventDict) -> EventDict:
+    for name, value in event.items():
+        if isinstance(value, str):
+            if name == "exception":
+                lines = value.splitlines()
+                event[name] = "\n".join(clean(line, _VALUE_LENGTH) for line in lines)
+            else:
+                event[name] = clean(value, _VALUE_LENGTH)
+    return event
+
+
+class RateLimitedLog:
+    """Lines that anybody outside can cause: at most *per_second* of each kind.
+
+    With another window than a second, that many in each window.
+
+    The first line of a kind after a pause says how many were suppressed; :meth:`flush` says it
+    where no further line comes.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        per_second: int = 5,
+        clock: Callable[[], float] = time.monotonic,
+        window_seconds: float = _WINDOW_SECONDS,
+    ) -> None:
+        self._logger = logger
+        self._per_second = per_second
+        self._clock = clock
+        self._window_seconds = window_seconds
+        self._windows: dict[str, _Window] = {}
+
+    def warning(self, kind: str, **fields: object) -> None:
+        """Log *kind* with *fields*, unless there were too many of it within the second."""
+        now = self._clock()
+        window = self._windows.get(kind)
+        if window is None:
+            window = self._windows[kind] = _Window(now)
+        elif now - window.start >= self._window_seconds:
+            if window.suppressed:
+                fields["suppressed"] = window.suppressed
+            window.restart(now)
+        if window.lines >= self._per_second:
+            window.suppressed += 1
+            return
+        window.lines += 1
+        self._logger.warning(kind, extra=fields)
+
+    def flush(self) -> None:
+        """Say what was suppressed and not yet told."""
+        for kind, window in self._windows.items():
+            if window.suppressed:
+                self._logger.warning(kind, extra={"suppressed": window.suppressed})
+                window.suppressed = 0
+
+
+class _Window:
+    """One second of one kind of line."""
+
+    __slots__ = ("lines", "start", "suppressed")
+
+    def __init__(self, start: float) -> None:
+        self.restart(start)
+
+    def restart(self, start: float) -> None:
+        self.start = start
+        self.lines = 0
+        self.suppressed = 0

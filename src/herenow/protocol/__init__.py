@@ -1,0 +1,1 @@
+"""The Pusher Channels protocol: bytes and values in, bytes and values out."""

@@ -1,0 +1,1 @@
+"""One node: it owns sockets, memory and time."""

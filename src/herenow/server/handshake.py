@@ -1,0 +1,76 @@
+"""Whether a connection may come in, in the order of protocol reference §2.4."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from herenow.apps.base import App, Apps
+from herenow.protocol import errors
+from herenow.protocol.errors import Closing
+from herenow.protocol.signing import parse_query
+
+_SUPPORTED: Final = frozenset({4, 5, 6, 7})
+_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
+_NOT_PUBLISHED: Final = Closing(
+    errors.CloseCode.UNKNOWN_APP,
+    "The built-in app is served on loopback only: configure an app with a key and secret",
+)
+
+
+def check_version(query: str) -> Closing | None:
+    """Judge the ``protocol`` parameter (§2.2)."""
+    version = parse_query(query).get("protocol")
+    if not isinstance(version, str) or not version:
+        return errors.NO_VERSION
+    if _INTEGER.fullmatch(version) is None:
+        return errors.INVALID_VERSION
+    return None if int(version) in _SUPPORTED else errors.UNSUPPORTED_VERSION
+
+
+def find_app(path: str, query: str, prefix: str, apps: Apps) -> App | Closing:
+    """The application that a WebSocket on *path* asks for."""
+    head = f"{prefix}/app/"
+    key = unquote(path[len(head) :])
+    if not path.startswith(head) or not key or "/" in key:
+        return errors.PATH_NOT_FOUND
+    refused = check_version(query)
+    if refused is not None:
+        return refused
+    return apps.by_key(key) or errors.unknown_app(key)
+
+
+def check_app(
+    app: App,
+    *,
+    secure: bool,
+    loopback: bool,
+    is_default: bool,
+    origin: str | None,
+    connections: int,
+) -> Closing | None:
+    """Judge what *app* says of this connection; *connections* are there already."""
+    if is_default and not loopback:
+        return _NOT_PUBLISHED
+    if not app.enabled:
+        return errors.APP_DISABLED
+    if app.tls_only and not secure:
+        return errors.TLS_REQUIRED
+    if app.limits.max_connections and connections >= app.limits.max_connections:
+        return errors.OVER_QUOTA
+    if origin is not None and not is_allowed_origin(origin, app.allowed_origins):
+        return errors.ORIGIN_REFUSED
+    return None
+
+
+def is_allowed_origin(origin: str, allowed: tuple[str, ...]) -> bool:
+    """Whether *origin* is one of *allowed*: ``*``, an origin, or a host name of any scheme."""
+    if "*" in allowed:
+        return True
+    origin = origin.lower()
+    try:
+        host = urlsplit(origin).hostname
+    except ValueError:
+        host = None
+    return any(item.lower().rstrip("/") in (origin, host) for item in allowed)

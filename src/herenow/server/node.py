@@ -1,0 +1,247 @@
+"""One node: the applications on it, who may connect, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from herenow.apps.base import App, Apps
+from herenow.cluster.base import Bus, Ledger, Publication, Transition
+from herenow.log import RateLimitedLog, clean
+from herenow.protocol import errors
+from herenow.protocol.errors import Closing
+from herenow.protocol.http1 import Request
+from herenow.protocol.session import Refused, Session
+from herenow.protocol.signing import parse_query
+from herenow.server import handshake
+from herenow.server.connection import Connection
+from herenow.server.counters import Counters
+from herenow.server.front import Peer
+from herenow.server.hub import Hub
+from herenow.server.limits import DROP_BEYOND, Addresses
+from herenow.server.refusing import RefusedConnection
+from herenow.server.timers import TimerWheel
+from herenow.webhooks.events import Sink
+
+CLOSES_PER_SECOND: Final = 500
+DESCRIPTOR_RESERVE: Final = 64
+
+log = logging.getLogger("herenow.node")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """The settings of ``[server]`` that connections depend on; times in seconds."""
+
+    path_prefix: str = ""
+    shutdown_grace_seconds: float = 10
+    activity_timeout_seconds: int = 120
+    ping_interval_seconds: float = 25
+    pong_timeout_seconds: float = 10
+    write_buffer_bytes: int = 1_048_576
+    max_message_bytes: int = 65_536
+    head_timeout_seconds: float = 10
+    drain_grace_seconds: float = 30
+    max_connections_per_address: int = 0
+    connects_per_second_per_address: int = 0
+    default_app: bool = False
+    max_descriptors: int = 0
+
+
+class Node:
+    """Takes connections in, repeats what the engine says, and lets connections go.
+
+    It is the engine's receiver and follower on this node.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        apps: Apps,
+        ledger: Ledger,
+        bus: Bus,
+        sink: Sink,
+        timers: TimerWheel,
+        counters: Counters,
+    ) -> None:
+        self.settings = settings
+        self.apps = apps
+        self.ledger = ledger
+        self.bus = bus
+        self.timers = timers
+        self.counters = counters
+        self.draining = False
+        self._sink = sink
+        self._hubs: dict[str, Hub] = {}
+        self._ledger_ids = itertools.count(1)
+        self._sockets = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._addresses = Addresses(
+            settings.max_connections_per_address, settings.connects_per_second_per_address
+        )
+        self._refusal_log = RateLimitedLog(logging.getLogger("herenow.refused"))
+        self._capacity_log = RateLimitedLog(log, per_second=1, window_seconds=60)
+        ledger.attach(self.apply)
+        bus.attach(self)
+
+    def hub(self, app: App) -> Hub:
+        """The hub of *app*, made when the application is first used."""
+        hub = self._hubs.get(app.id)
+        if hub is None:
+            hub = self._hubs[app.id] = Hub(
+                app,
+                self.ledger,
+                self.bus,
+                self._sink,
+                self.timers,
+                self.counters,
+                asyncio.get_running_loop(),
+                self._ledger_ids,
+            )
+        return hub
+
+    def hubs(self) -> tuple[Hub, ...]:
+        return tuple(self._hubs.values())
+
+    def deliver(self, publication: Publication) -> None:
+        hub = self._hubs.get(publication.app)
+        if hub is not None:
+            hub.deliver(publication)
+
+    def terminate(self, app: str, user: str) -> None:
+        hub = self._hubs.get(app)
+        if hub is not None:
+            hub.users.terminate(user)
+
+    def apply(self, transition: Transition) -> None:
+        hub = self._hubs.get(transition.subject.app)
+        if hub is not None:
+            hub.apply(transition)
+
+    def admit_socket(self, address: str) -> bool:
+        """Whether a TCP connection may stay; either way :meth:`release_socket` ends it."""
+        self._sockets += 1
+        self._empty.clear()
+        maximum = self.settings.max_descriptors
+        if maximum and self._sockets > maximum - DESCRIPTOR_RESERVE // 4:
+            self._over_capacity()
+            return False
+        return True
+
+    def release_socket(self, address: str) -> None:
+        self._sockets -= 1
+        if not self._sockets:
+            self._empty.set()
+
+    def _over_capacity(self) -> None:
+        self.counters.connections_refused["descriptors"] += 1
+        self._capacity_log.warning(
+            "connections refused: nearly out of descriptors, raise the limit (ulimit -n)",
+            open=self._sockets,
+            limit=self.settings.max_descriptors,
+        )
+
+    def admit_websocket(self, peer: Peer) -> bool:
+        """Judge a WebSocket by its address; :meth:`released` ends one that may open."""
+        self._addresses.enter(peer.address, self.timers.now())
+        if self._addresses.is_over(peer.address, DROP_BEYOND):
+            self._addresses.leave(peer.address)
+            self.counters.connections_refused["address_dropped"] += 1
+            return False
+        return True
+
+    def open_websocket(
+        self, transport: asyncio.Transport, request: Request, peer: Peer
+    ) -> asyncio.Protocol:
+        """Make a connection of an accepted upgrade, or refuse it in words."""
+        app = self._judge(request, peer)
+        if isinstance(app, Closing):
+            reason = app.code.name.lower()
+            self.counters.connections_refused[reason] += 1
+            self._refusal_log.warning(
+                f"connection refused: {reason}", detail=clean(app.message), address=peer.address
+            )
+            return RefusedConnection(transport, app, self.timers, lambda: self.released(peer))
+        hub = self.hub(app)
+        connection = Connection(self, hub, transport, Session(self._socket_id(hub), app), peer)
+        connection.client = _client_of(request.query)
+        hub.add(connection)
+        self.counters.connections_opened += 1
+        connection.start()
+        return connection
+
+    def _judge(self, request: Request, peer: Peer) -> App | Closing:
+        if self.draining:
+            return errors.RECONNECT
+        maximum = self.settings.max_descriptors
+        if maximum and self._sockets > maximum - DESCRIPTOR_RESERVE:
+            self._over_capacity()
+            return errors.OVER_CAPACITY
+        app = handshake.find_app(request.path, request.query, self.settings.path_prefix, self.apps)
+        if isinstance(app, Closing):
+            return app
+        if self._addresses.is_over(peer.address):
+            return errors.ADDRESS_OVER_LIMIT
+        refused = handshake.check_app(
+            app,
+            secure=peer.secure,
+            loopback=peer.loopback_direct,
+            is_default=self.settings.default_app,
+            origin=request.headers.get("origin"),
+            connections=len(self.hub(app).connections),
+        )
+        return app if refused is None else refused
+
+    @staticmethod
+    def _socket_id(hub: Hub) -> str:
+        while True:
+            first, second = secrets.randbelow(10**10) + 1, secrets.randbelow(10**10) + 1
+            socket_id = f"{first}.{second}"
+            if socket_id not in hub.connections:
+                return socket_id
+
+    def released(self, peer: Peer) -> None:
+        """A WebSocket that was opened or refused is gone."""
+        self._addresses.leave(peer.address)
+        self.release_socket(peer.address)
+
+    def refused(self, connection: Connection, refused: Refused) -> None:
+        """Count and log a request that was not done."""
+        self.counters.refusals[refused.reason] += 1
+        self._refusal_log.warning(
+            f"request refused: {refused.reason}",
+            detail=clean(refused.log or refused.message),
+            app=connection.hub.app.id,
+            socket_id=connection.session.socket_id,
+        )
+
+    async def drain(self) -> None:
+        """Close every connection with 4200, spread over the grace, and wait until they are gone."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.shutdown_grace_seconds
+        connections = [item for hub in self.hubs() for item in hub.connections.values()]
+        pause = min(
+            self.settings.shutdown_grace_seconds * 0.7 / max(len(connections), 1),
+            1 / CLOSES_PER_SECOND,
+        )
+        for connection in connections:
+            grace = max(connection.hub.app.leave_grace_seconds, self.settings.drain_grace_seconds)
+            connection.close(errors.RECONNECT, grace)
+            await asyncio.sleep(pause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._empty.wait()
+
+
+def _client_of(query: str) -> str:
+    """What a client says it is, for the operator to read."""
+    parameters = parse_query(query)
+    client, version = parameters.get("client", ""), parameters.get("version", "")
+    return clean(f"{client} {version}".strip(), 64)

@@ -1,0 +1,1 @@
+"""What the server tells an application's backend."""
