@@ -8,10 +8,11 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor
 
 _ESCAPE_SEQUENCE: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|[ -/]*[0-~])"
@@ -20,7 +21,7 @@ _ESCAPE_SEQUENCE: Final = re.compile(
 # Controls, formats (bidirectional overrides and isolates among them), lone surrogates, separators
 # of lines and paragraphs.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_VALUE_LENGTH: Final = 1_000
+_LENGTH: Final = 1_000
 _WINDOW_SECONDS: Final = 1.0
 
 
@@ -37,57 +38,62 @@ def clean(text: str, limit: int = 200) -> str:
 
 
 def configure(log_format: str, stream: TextIO = sys.stderr) -> None:
-    """Send every record, of structlog and of :mod:`logging`, to *stream* as text or JSON."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    renderer: Processor
-    if log_format == "json":
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            _clean_values,
-            renderer,
-        ],
-    )
+    """Send every record of level ``INFO`` and above to *stream*, as text or JSON."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Formatter(log_format, colors=stream.isatty()))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
 
 
+class _Formatter(logging.Formatter):
+    """Renders records with structlog, which is imported with the first of them: a server listens
+    before it has read what it does not need for that.
+    """
+
+    def __init__(self, log_format: str, *, colors: bool) -> None:
+        super().__init__()
+        self._log_format = log_format
+        self._colors = colors
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._renderer.format(record)
+
+    @cached_property
+    def _renderer(self) -> logging.Formatter:
+        import structlog
+
+        line: Processor
+        if self._log_format == "json":
+            line = structlog.processors.JSONRenderer(ensure_ascii=False)
+        else:
+            plain = structlog.dev.plain_traceback
+            line = structlog.dev.ConsoleRenderer(colors=self._colors, exception_formatter=plain)
+        return structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _clean_values,
+                line,
+            ],
+        )
+
+
 def _clean_values(logger: Any, method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         if isinstance(value, str):
-            if name == "exception":
-                lines = value.splitlines()
-                event[name] = "\n".join(clean(line, _VALUE_LENGTH) for line in lines)
-            else:
-                event[name] = clean(value, _VALUE_LENGTH)
+            event[name] = _clean_lines(value) if name == "exception" else clean(value, _LENGTH)
     return event
+
+
+def _clean_lines(traceback: str) -> str:
+    return "\n".join(clean(line, _LENGTH) for line in traceback.splitlines())
 
 
 class RateLimitedLog:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from herenow.apps.base import App
 from herenow.protocol.http1 import Request, Response
@@ -12,6 +13,8 @@ from herenow.protocol.messages import InvalidJSON, decode_json, encode_json
 from herenow.protocol.names import is_legal_channel_name
 from herenow.protocol.signing import Parameters
 from herenow.server.hub import Hub
+
+_BREAKS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class ApiError(Exception):
@@ -26,7 +29,8 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         headers = (("Retry-After", str(self.retry_after)),) if self.retry_after else ()
-        body = self.text.encode("utf-8", "replace") + b"\n"
+        line = _BREAKS.sub(" ", self.text)
+        body = line.encode("utf-8", "replace") + b"\n"
         return Response(self.status, body, "text/plain", headers)
 
 
@@ -67,7 +71,7 @@ class Call:
         name = self.names[0]
         limit = self.app.limits.max_channel_name_length
         if name.startswith("#") or not is_legal_channel_name(name, limit):
-            raise ApiError(400, f"Invalid channel name {name}")
+            raise ApiError(400, "Invalid channel name")
         return name
 
     def body_object(self) -> dict[str, Any]:

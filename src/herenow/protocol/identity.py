@@ -5,7 +5,7 @@ Source: protocol reference §9.2 and §10.3.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -62,15 +62,26 @@ def _decode_raw(text: str, type_: type[T], what: str) -> T:
     except InvalidJSON:
         fields = None
     if not isinstance(fields, dict):
-        raise BadIdentity(f"bad_{what}", f"Invalid {what}: expected a JSON object")
+        raise _not_an_object(what)
     known = {name: msgspec.Raw(encode_json(fields.get(name))) for name in type_.__struct_fields__}
     return type_(**known)
+
+
+def _decode_part(raw: msgspec.Raw, what: str) -> Any:
+    try:
+        return decode_json(bytes(raw))
+    except InvalidJSON:
+        raise _not_an_object(what) from None
+
+
+def _not_an_object(what: str) -> BadIdentity:
+    return BadIdentity(f"bad_{what}", f"Invalid {what}: expected a JSON object")
 
 
 def read_member(channel_data: str) -> User:
     """The member that verified ``channel_data`` names."""
     fields = _decode_raw(channel_data, _Member, "channel_data")
-    user_id = decode_json(bytes(fields.user_id))
+    user_id = _decode_part(fields.user_id, "channel_data")
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         user_id = str(user_id)
     if not isinstance(user_id, str) or not user_id:
@@ -87,14 +98,15 @@ def read_member(channel_data: str) -> User:
         raise BadIdentity(
             "bad_user_id", "Invalid channel_data: user_id must not contain control characters"
         )
-    return User(user_id, _read_info(bytes(fields.user_info), "presence subscription"))
+    info = _read_info(bytes(fields.user_info), "channel_data", "presence subscription")
+    return User(user_id, info)
 
 
 def _is_control(character: str) -> bool:
     return character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
 
 
-def _read_info(raw: bytes, where: str) -> bytes:
+def _read_info(raw: bytes, what: str, where: str) -> bytes:
     if raw == b"null":
         return EMPTY_INFO
     if not raw.startswith(b"{"):
@@ -102,13 +114,16 @@ def _read_info(raw: bytes, where: str) -> bytes:
             "bad_user_info",
             f"user_info supplied to {where} is invalid - if supplied it must be a type of hash",
         )
-    return compact_json(raw)
+    try:
+        return compact_json(raw)
+    except InvalidJSON:
+        raise _not_an_object(what) from None
 
 
 def read_user(user_data: str) -> tuple[User, list[str]]:
     """The user that verified ``user_data`` names, and whom it wants to watch."""
     fields = _decode_raw(user_data, _User, "user_data")
-    user_id = decode_json(bytes(fields.id))
+    user_id = _decode_part(fields.id, "user_data")
     if not isinstance(user_id, str) or not user_id:
         raise BadIdentity(
             "bad_user_id", "Invalid user_data: id is required and must be a non-empty string"
@@ -123,8 +138,8 @@ def read_user(user_data: str) -> tuple[User, list[str]]:
             f"Invalid user_data: id contains the character {first_illegal_character(user_id)!a},"
             " allowed are A-Z a-z 0-9 _ - = @ , . ;",
         )
-    info = _read_info(bytes(fields.user_info), "sign-in")
-    watchlist = decode_json(bytes(fields.watchlist))
+    info = _read_info(bytes(fields.user_info), "user_data", "sign-in")
+    watchlist = _decode_part(fields.watchlist, "user_data")
     if watchlist is None:
         watchlist = []
     if not isinstance(watchlist, list) or not all(isinstance(item, str) for item in watchlist):

@@ -1,4 +1,4 @@
-"""Events as bytes: what a client sent, what it is sent (protocol reference §1, §3.4, §7.2, §9 to §13).
+"""Events as bytes: what clients send and are sent (protocol reference §1, §3.4, §7.2, §9 to §13).
 
 An event is encoded once. ``data`` that a publisher gave is carried on as the JSON string token it
 arrived in; everything made here is compact JSON that any conforming reader accepts.
@@ -7,6 +7,8 @@ arrived in; everything made here is compact JSON that any conforming reader acce
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -37,10 +39,15 @@ class _Frame(msgspec.Struct):
 _frame_decoder: Final = msgspec.json.Decoder(_Frame)
 _any_decoder: Final = msgspec.json.Decoder()
 _string_decoder: Final = msgspec.json.Decoder(str)
+_STRING_OR_SPACE: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
 
 
 def decode_json(text: bytes | str) -> Any:
-    """Any JSON value. Unpaired surrogate escapes are let through, NaN and the infinities not."""
+    """Any JSON value.
+
+    Unpaired surrogate escapes are let through; for NaN, the infinities and numbers that no double
+    can hold, as for text that is not JSON, :class:`InvalidJSON` is raised.
+    """
     try:
         return _any_decoder.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -53,13 +60,20 @@ def _decode_slowly(text: bytes | str) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode()
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidJSON("not JSON") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(digits)
+    return number
 
 
 def encode_json(value: object) -> bytes:
@@ -71,16 +85,23 @@ def encode_json(value: object) -> bytes:
 
 
 def compact_json(raw: bytes) -> bytes:
-    """The same JSON without insignificant white space, numbers and strings untouched."""
+    """The same JSON without insignificant white space, numbers and strings untouched.
+
+    Raises :class:`InvalidJSON`.
+    """
     try:
         _any_decoder.decode(raw)
         return msgspec.json.format(raw, indent=-1)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return encode_json(_decode_slowly(raw))
+        _decode_slowly(raw)
+        return _STRING_OR_SPACE.sub(rb"\1", raw)
 
 
 def decode_string(token: bytes) -> str | None:
-    """The text of a JSON string token; ``None`` for any other JSON value."""
+    """The text of a JSON string token; ``None`` for any other JSON value.
+
+    Raises :class:`InvalidJSON`.
+    """
     try:
         return _string_decoder.decode(token)
     except msgspec.ValidationError:

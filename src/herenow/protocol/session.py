@@ -12,6 +12,7 @@ from herenow.protocol.errors import ErrorCode
 from herenow.protocol.identity import BadIdentity, User, read_member, read_user
 from herenow.protocol.messages import (
     ClientMessage,
+    InvalidJSON,
     compact_json,
     decode_hash,
     decode_string,
@@ -85,7 +86,7 @@ class Subscribe(NamedTuple):
 
 
 class Signin(NamedTuple):
-    """``user_data`` is the verified string; ``watchlist`` has no repeats and is within the limit."""
+    """``user_data`` is the verified string; ``watchlist`` is within the limit, without repeats."""
 
     user: User
     user_data: str
@@ -254,7 +255,10 @@ class Session:
                 f"{limits.max_event_name_length} characters",
                 channel=channel,
             )
-        data, text = _relayed(message.data)
+        try:
+            data, text = _relayed(message.data)
+        except InvalidJSON:
+            return Refused("bad_message", "Invalid JSON")
         if limits.max_event_bytes and _utf8_length(text) > limits.max_event_bytes:
             return Refused(
                 "event_too_large",

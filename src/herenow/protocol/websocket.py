@@ -251,7 +251,7 @@ class Decoder:
                     break
                 length = int.from_bytes(data[position + 2 : key], "big")
                 _check_long_length(length)
-            size = length if message is None or control else message.size + length
+            size = length if message is None else message.size + length
             if size > self._max_message_bytes and not control:
                 raise _too_big(size, self._max_message_bytes)
 

@@ -163,17 +163,18 @@ class Channel:
 
     def publish_count(self) -> None:
         """Tell how many are subscribed, if the application wants it (protocol reference §13)."""
-        if not self.hub.app.subscription_count or not self.kind.counted or self._count_due:
+        if not self.hub.app.subscription_count or not self.kind.counted:
             return
-        now = self.hub.timers.now()
-        wait = self._count_told + COUNT_INTERVAL_SECONDS - now
+        wait = self._count_told + COUNT_INTERVAL_SECONDS - self.hub.timers.now()
         if len(self.subscribers) <= COUNT_EVERY_CHANGE_UP_TO or wait <= 0:
             self._tell_count()
-        else:
+        elif self._count_due is None:
             self._count_due = self.hub.timers.call_later(wait, self._tell_count)
 
     def _tell_count(self) -> None:
-        self._count_due = None
+        if self._count_due is not None:
+            self._count_due.cancel()
+            self._count_due = None
         self._count_told = self.hub.timers.now()
         self.hub.ledger.channel(self.hub.app.id, self.name, self._counted)
 

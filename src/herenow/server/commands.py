@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from herenow.cluster.base import Publication
 from herenow.protocol import messages
-from herenow.protocol.errors import CloseCode, Closing, ErrorCode
+from herenow.protocol.errors import CloseCode, ErrorCode
 from herenow.protocol.messages import ClientMessage
 from herenow.protocol.session import ClientEvent, Refused
+from herenow.protocol.websocket import Fault
 from herenow.server import subscriptions
 from herenow.server.inbox import EVERYTHING
 from herenow.server.limits import TokenBucket
@@ -17,7 +18,7 @@ from herenow.webhooks import events
 if TYPE_CHECKING:
     from herenow.server.connection import Connection
 
-BINARY_REFUSED: Final = Closing(
+BINARY_REFUSED: Final = Fault(
     CloseCode.UNSUPPORTED_DATA, "Binary messages are not part of the protocol"
 )
 

@@ -145,8 +145,10 @@ class Connection(asyncio.Protocol):
         self._received = self.node.timers.now()
         self._pinged = False
         decoder = self._decoder
+        completed = False
         for opcode, payload in decoder.receive_data(data):
             if opcode == Opcode.TEXT:
+                completed = True
                 self._text(payload)
             elif opcode == Opcode.PING:
                 if not self.closing:
@@ -154,17 +156,21 @@ class Connection(asyncio.Protocol):
             elif opcode == Opcode.CLOSE:
                 self._closed_by_peer(payload)
             elif opcode == Opcode.BINARY:
-                self.fail(Fault(commands.BINARY_REFUSED.code, commands.BINARY_REFUSED.message))
+                self.fail(commands.BINARY_REFUSED)
         if decoder.fault is not None:
             self.fail(decoder.fault)
-        elif not decoder.unfinished:
-            if self._unfinished is not None:
-                self._unfinished.cancel()
-                self._unfinished = None
-        elif self._unfinished is None and self.node.settings.head_timeout_seconds:
-            self._unfinished = self.node.timers.call_later(
-                self.node.settings.head_timeout_seconds, self._drop
-            )
+        else:
+            self._watch_unfinished(completed)
+
+    def _watch_unfinished(self, completed: bool) -> None:
+        """Give a frame or message that has begun its time; what comes of it wins no more."""
+        timer = self._unfinished
+        if timer is not None and (completed or not self._decoder.unfinished):
+            timer.cancel()
+            timer = self._unfinished = None
+        timeout = self.node.settings.head_timeout_seconds
+        if timer is None and self._decoder.unfinished and timeout and not self.closing:
+            self._unfinished = self.node.timers.call_later(timeout, self._drop)
 
     def _text(self, payload: bytes) -> None:
         if self.closing:

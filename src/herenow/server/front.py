@@ -374,6 +374,9 @@ class Front(asyncio.Protocol):
         self._read(True)
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            # TLS: closing says so to the client and drops what still comes.
+            self._transport.close()
         self._since = self._context.timers.now()
         self._arm(LINGER_SECONDS)
 

@@ -9,6 +9,11 @@ from typing import Final
 TICK_SECONDS: Final = 0.05
 
 
+def _tick(moment: float) -> int:
+    """The tick that *moment* is in: *n* at ``n * TICK_SECONDS``, whatever the division rounds."""
+    return int(moment / TICK_SECONDS + 1e-6)
+
+
 class Timer:
     """A pending call. Cancelling it forgets the callback and what the callback holds."""
 
@@ -43,14 +48,14 @@ class TimerWheel:
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* after *delay* seconds: never earlier, at most a tick later."""
         timer = Timer(self._loop.time() + max(0.0, delay), callback)
-        slot = int(timer.deadline / TICK_SECONDS) + 1
+        slot = _tick(timer.deadline) + 1
         timers = self._slots.get(slot)
         if timers is None:
             self._slots[slot] = [timer]
         else:
             timers.append(timer)
         if self._wakeup is None:
-            self._current = int(self._loop.time() / TICK_SECONDS)
+            self._current = _tick(self._loop.time())
             self._schedule()
         return timer
 
@@ -59,7 +64,7 @@ class TimerWheel:
 
     def _turn(self) -> None:
         wakeup = self._wakeup
-        reached = int(self._loop.time() / TICK_SECONDS)
+        reached = _tick(self._loop.time())
         while self._current < reached and self._slots:
             self._current += 1
             # The slot stays until it is done, so that a callback that stops the wheel stops it too.

