@@ -7,7 +7,6 @@ import contextlib
 import errno
 import gc
 import logging
-import resource
 import signal
 import ssl
 import sys
@@ -15,8 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
-
-import uvloop
 
 from herenow.api.routes import ApiRoutes
 from herenow.apps.static import StaticApps
@@ -72,7 +69,7 @@ class Server:
         self._sink: Sink = CountingSink(self.counters.events_emitted)
         self.ledger = MemoryLedger(self._clock, self._decided)
         self.node = Node(
-            _node_settings(config),
+            _node_settings(config, descriptor_limit()),
             StaticApps(config.apps),
             self.ledger,
             MemoryBus(self._clock),
@@ -81,8 +78,9 @@ class Server:
             self.counters,
         )
         self._tls = _tls_context(config.server)
+        self._routes = ApiRoutes(self.node, time.time)
         self._context = FrontContext(
-            routes=ApiRoutes(self.node, time.time),
+            routes=self._routes,
             open_websocket=self.node.open_websocket,
             timers=self._timers,
             head_timeout_seconds=config.server.head_timeout_seconds,
@@ -148,28 +146,38 @@ class Server:
             front.abort()
         await self._admin.stop()
         self._timers.stop()
+        self._routes.flush_log()
+        self.node.flush_log()
 
 
 def serve(config: Config, log_format: str) -> int:
     """Run until SIGTERM or SIGINT; the answer is the exit code."""
     configure(log_format)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config))
+    before = descriptor_limit()
+    raise_descriptor_limit()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config, before))
 
 
-async def _serve(config: Config) -> int:
-    loop = asyncio.get_running_loop()
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one: it does not exist for Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: Config, descriptors_before: int) -> int:
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     server = Server(config)
-    loop.add_signal_handler(signal.SIGHUP, server.reload_tls)
+    _handle_signals(stopping.set, server.reload_tls)
     try:
         ready = await server.start()
     except PortError as error:
         print(f"herenow: {error}", file=sys.stderr)
         return COULD_NOT_RUN
-    _warn_of_unused(config)
+    _tell_start(config, descriptors_before)
     gc.collect()
     gc.freeze()
     print(ready, flush=True)
@@ -177,6 +185,24 @@ async def _serve(config: Config) -> int:
     log.info("stopping: connections are closed with 4200")
     await server.stop()
     return 0
+
+
+def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    if sys.platform == "win32":
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def _tell_start(config: Config, descriptors_before: int) -> None:
+    """Say what an operator should know, once the ports are open: the first line costs time."""
+    limit = descriptor_limit()
+    if limit != descriptors_before:
+        log.info("descriptor limit raised from %d to %d", descriptors_before, limit)
+    if any(app.webhooks for app in config.apps):
+        log.warning("webhooks are configured, but this version does not deliver them")
 
 
 class PortError(Exception):
@@ -196,7 +222,7 @@ def _port_errors(host: str, port: int, flag: str) -> Iterator[None]:
         raise PortError(f"cannot listen on {host} port {port}: {error}") from None
 
 
-def _node_settings(config: Config) -> NodeSettings:
+def _node_settings(config: Config, max_descriptors: int) -> NodeSettings:
     server = config.server
     return NodeSettings(
         path_prefix=server.path_prefix,
@@ -211,19 +237,29 @@ def _node_settings(config: Config) -> NodeSettings:
         max_connections_per_address=server.max_connections_per_address,
         connects_per_second_per_address=server.connects_per_second_per_address,
         default_app=config.default_app,
-        max_descriptors=_raise_descriptor_limit(),
+        max_descriptors=max_descriptors,
     )
 
 
-def _raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one; the answer is what holds."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            log.info("descriptor limit raised from %d to %d", soft, hard)
-            soft = hard
+def descriptor_limit() -> int:
+    """How many descriptors this process may have open; 0 if nothing limits them."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open descriptors to the hard one."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tls_context(server: ServerConfig) -> ssl.SSLContext | None:
@@ -236,11 +272,6 @@ def _tls_context(server: ServerConfig) -> ssl.SSLContext | None:
 
 def _handshake_timeout(tls: ssl.SSLContext | None, server: ServerConfig) -> float | None:
     return server.head_timeout_seconds or None if tls is not None else None
-
-
-def _warn_of_unused(config: Config) -> None:
-    if any(app.webhooks for app in config.apps):
-        log.warning("webhooks are configured, but this version does not deliver them")
 
 
 def _in_url(host: str) -> str:

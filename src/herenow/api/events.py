@@ -214,8 +214,9 @@ def _publish(call: Call, event: Event) -> None:
     hub = call.hub
     for channel in event.channels:
         payload = messages.event(event.name, event.data, channel)
-        publication = Publication(hub.app.id, channel, payload, event.socket_id)
-        if channel_kind(channel).cached:
+        cached = channel_kind(channel).cached
+        publication = Publication(hub.app.id, channel, payload, event.socket_id, cached)
+        if cached:
             hub.stored_cache(channel)
             hub.bus.publish_cached(publication, event.data, hub.app.cache_ttl_seconds)
         else:

@@ -24,7 +24,7 @@ _UPGRADE_REQUIRED: Final = Response(
     426,
     b"Upgrade required: connect with a WebSocket\n",
     "text/plain",
-    (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
+    (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
 )
 
 
@@ -71,6 +71,10 @@ class ApiRoutes:
         if action is None:
             return _refuse_method(endpoint)
         return partial(self._handle, app_id, endpoint, action, names)
+
+    def flush_log(self) -> None:
+        """Say what of the log was suppressed and not yet told."""
+        self._log.flush()
 
     def _handle(
         self,

@@ -133,7 +133,7 @@ class Clock(Protocol):
     """Time and timers, as the event loop gives them."""
 
     def time(self) -> float:
-        """Seconds since 1970."""
+        """Seconds since 1970, never falling."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> object:
         """Call back after *delay* seconds, never sooner."""
@@ -149,7 +149,11 @@ class Ledger(Protocol):
     def attach(self, follower: Follower) -> None:
         """Name who is told the transitions of followed subjects."""
 
-    def follow(self, subject: Subject) -> None: ...
+    def follow(self, subject: Subject) -> None:
+        """Tell the follower what is decided of *subject* from now on, in an unbroken chain.
+
+        A roster asked for afterwards is where the chain begins or a later point of it.
+        """
 
     def unfollow(self, subject: Subject) -> None: ...
 
@@ -197,12 +201,14 @@ class Publication(NamedTuple):
     """An event on its way to every node.
 
     ``payload`` is the JSON of the whole event, ``skip`` the socket id that gets nothing.
+    ``cached``: it is the channel's last event from now on.
     """
 
     app: str
     channel: str
     payload: bytes
     skip: str | None = None
+    cached: bool = False
 
 
 class CachedEvent(NamedTuple):

@@ -119,7 +119,8 @@ class Session:
         self.user: User | None = None
         self.subscriptions: dict[str, str | None] = {}
 
-    def subscribe(self, data: bytes | None) -> Subscribe | Refused:
+    def subscribe(self, data: bytes | None, under_way: int = 0) -> Subscribe | Refused:
+        """Check a subscribe, while that many others are *under_way*."""
         fields = decode_hash(data)
         if fields is None:
             return Refused("bad_message", _NOT_A_HASH)
@@ -148,7 +149,7 @@ class Session:
             except BadIdentity as error:
                 return Refused(error.reason, error.message, None, told, AUTH_ERROR)
         maximum = limits.max_channels_per_connection
-        if maximum and len(self.subscriptions) >= maximum:
+        if maximum and len(self.subscriptions) + under_way >= maximum:
             text = f"Limit of {maximum} channels per connection reached"
             return Refused("channels_per_connection", text, None, told, LIMIT_REACHED)
         return Subscribe(channel, kind, member)

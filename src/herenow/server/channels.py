@@ -37,7 +37,8 @@ class Outgoing(NamedTuple):
 class Channel:
     """``subscribers`` maps each connection to the channel's sequence when it joined.
 
-    ``joining`` counts the subscriptions under way.
+    ``joining`` counts the subscriptions under way; ``newest`` is the last event delivered
+    meanwhile that a cache channel keeps.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Channel:
         "joining",
         "kind",
         "name",
+        "newest",
         "subscribers",
     )
 
@@ -59,6 +61,7 @@ class Channel:
         self.kind = kind
         self.subscribers: dict[Connection, int] = {}
         self.joining = 0
+        self.newest: bytes | None = None
         self._sequence = 0
         self._outgoing: list[Outgoing] = []
         self._delivering = False

@@ -41,13 +41,14 @@ def execute(connection: Connection, message: ClientMessage) -> None:
 
 
 def _subscribe(connection: Connection, message: ClientMessage) -> None:
-    request = connection.session.subscribe(message.data)
+    inbox = connection.inbox
+    request = connection.session.subscribe(message.data, len(inbox.under_way))
     if isinstance(request, Refused):
         connection.refuse(request)
         return
     under_way = subscriptions.subscribe(connection, request)
     if under_way is not None:
-        connection.inbox.under_way[request.channel] = under_way
+        inbox.under_way[request.channel] = under_way
 
 
 def _unsubscribe(connection: Connection, message: ClientMessage) -> None:

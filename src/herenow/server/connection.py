@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         "_sent_at_ping",
         "_transport",
         "_unfinished",
+        "_unfinished_since",
         "client",
         "client_events",
         "closing",
@@ -97,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._pinged = False
         self._sent_at_ping = 0
         self._unfinished: Timer | None = None
+        self._unfinished_since: float | None = None
         self._authorization: Timer | None = None
         self._received = node.timers.now()
         self._check: Timer | None = None
@@ -164,13 +166,28 @@ class Connection(asyncio.Protocol):
 
     def _watch_unfinished(self, completed: bool) -> None:
         """Give a frame or message that has begun its time; what comes of it wins no more."""
-        timer = self._unfinished
-        if timer is not None and (completed or not self._decoder.unfinished):
-            timer.cancel()
-            timer = self._unfinished = None
-        timeout = self.node.settings.head_timeout_seconds
-        if timer is None and self._decoder.unfinished and timeout and not self.closing:
-            self._unfinished = self.node.timers.call_later(timeout, self._drop)
+        if not self._decoder.unfinished:
+            self._unfinished_since = None
+            return
+        if completed or self._unfinished_since is None:
+            self._unfinished_since = self._received
+        if self._unfinished is None:
+            self._limit_unfinished(self.node.settings.head_timeout_seconds)
+
+    def _limit_unfinished(self, seconds: float) -> None:
+        if seconds and not self.closing:
+            self._unfinished = self.node.timers.call_later(seconds, self._check_unfinished)
+
+    def _check_unfinished(self) -> None:
+        self._unfinished = None
+        since, timeout = self._unfinished_since, self.node.settings.head_timeout_seconds
+        if since is None:
+            return
+        remaining = since + timeout - self.node.timers.now()
+        if remaining > 0:
+            self._limit_unfinished(remaining)
+        else:
+            self._drop()
 
     def _text(self, payload: bytes) -> None:
         if self.closing:
@@ -203,6 +220,7 @@ class Connection(asyncio.Protocol):
         if not self._pauses:
             self._transport.pause_reading()
         self._pauses |= reason
+        self._watch_unfinished(completed=False)
 
     def resume_reading(self, reason: int) -> None:
         if self._pauses & reason:
@@ -210,6 +228,7 @@ class Connection(asyncio.Protocol):
             if not self._pauses and not self._transport.is_closing():
                 self._received = self.node.timers.now()
                 self._transport.resume_reading()
+                self._watch_unfinished(completed=True)
 
     def pause_writing(self) -> None:
         if self._backlog is None and not self.closing:
@@ -323,6 +342,11 @@ class Connection(asyncio.Protocol):
         self.closing = True
         self.write = _discard
         self._backlog = None
+        if self._pauses:
+            # So that the client's answer to the close is seen.
+            self._pauses = 0
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
         for timer in (self._check, self._unfinished, self._authorization):
             if timer is not None:
                 timer.cancel()

@@ -84,6 +84,8 @@ class Hub:
         if channel is not None:
             skip = self.connections.get(publication.skip) if publication.skip else None
             channel.send(text_frame(publication.payload), skip)
+            if publication.cached and channel.joining:
+                channel.newest = publication.payload
 
     def missed_cache(self, channel: str) -> None:
         """Tell the application that a cache channel is empty, once in ten seconds a channel."""

@@ -8,7 +8,7 @@ subscribes at once after a reconnect and never repeat one.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from herenow.protocol.errors import TOO_MANY_MESSAGES
@@ -29,7 +29,7 @@ BURST_SECONDS: Final = 24
 THROTTLED_TOO_LONG_SECONDS: Final = 10.0
 
 
-class Waiting(NamedTuple):
+class Received(NamedTuple):
     message: ClientMessage
     size: int
 
@@ -41,13 +41,24 @@ class Inbox:
     unanswered sign-in stands under ``EVERYTHING``.
     """
 
-    __slots__ = ("_bucket", "_connection", "_throttled_since", "_unpaid", "_waiting", "under_way")
+    __slots__ = (
+        "_bucket",
+        "_connection",
+        "_throttled_since",
+        "_unpaid",
+        "_waiting",
+        "_waiting_bytes",
+        "_waiting_for",
+        "under_way",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.under_way: dict[str, Subscription | SigningIn] = {}
-        self._waiting: deque[Waiting] = deque()
-        self._unpaid: deque[Waiting] = deque()
+        self._waiting: deque[tuple[str, Received]] = deque()
+        self._waiting_for: Counter[str] = Counter()
+        self._waiting_bytes = 0
+        self._unpaid: deque[Received] = deque()
         self._throttled_since: float | None = None
         rate = connection.hub.app.limits.messages_per_second
         now = connection.hub.timers.now()
@@ -55,7 +66,7 @@ class Inbox:
 
     def receive(self, message: ClientMessage, size: int) -> None:
         """Do what *message* asks, now or when its turn comes. *size* is that of its frame."""
-        item = Waiting(message, size)
+        item = Received(message, size)
         if self._unpaid:
             self._unpaid.append(item)
         elif self._pay():
@@ -97,40 +108,55 @@ class Inbox:
         else:
             self._connection.resume_reading(PAUSE_RATE)
 
-    def _take(self, item: Waiting) -> None:
-        if (self.under_way or self._waiting) and self._must_wait(item.message):
-            self._waiting.append(item)
-            if self._is_full():
-                self._connection.pause_reading(PAUSE_ORDER)
+    def _take(self, item: Received) -> None:
+        if self.under_way or self._waiting:
+            self._take_in_order(_ordered_by(item.message), item)
         else:
             self._connection.execute(item.message)
 
-    def _must_wait(self, message: ClientMessage) -> bool:
-        if EVERYTHING in self.under_way:
+    def _take_in_order(self, key: str, item: Received) -> None:
+        if not self._must_wait(key):
+            self._connection.execute(item.message)
+            return
+        self._waiting.append((key, item))
+        self._waiting_for[key] += 1
+        self._waiting_bytes += item.size
+        if self._is_full():
+            self._connection.pause_reading(PAUSE_ORDER)
+
+    def _must_wait(self, key: str) -> bool:
+        if EVERYTHING in self.under_way or EVERYTHING in self._waiting_for:
             return True
-        key = _ordered_by(message)
         if key == EVERYTHING:
             return bool(self._waiting)
-        keys = {_ordered_by(item.message) for item in self._waiting}
-        return key in self.under_way or key in keys or EVERYTHING in keys
+        return key in self.under_way or key in self._waiting_for
 
     def _is_full(self) -> bool:
-        size = sum(item.size for item in self._waiting)
-        return len(self._waiting) >= MAX_WAITING_MESSAGES or size >= MAX_WAITING_BYTES
+        return (
+            len(self._waiting) >= MAX_WAITING_MESSAGES or self._waiting_bytes >= MAX_WAITING_BYTES
+        )
 
     def release(self, key: str) -> None:
         """The request under *key* is answered; what waited for it may go on."""
         if self.under_way.pop(key, None) is None or self._connection.closing:
             return
-        waiting, self._waiting = self._waiting, deque()
-        for item in waiting:
-            self._take(item)
+        if key != EVERYTHING and key not in self._waiting_for:
+            return
+        waiting = self._forget_waiting()
+        for waiting_for, item in waiting:
+            self._take_in_order(waiting_for, item)
         if not self._is_full():
             self._connection.resume_reading(PAUSE_ORDER)
 
+    def _forget_waiting(self) -> deque[tuple[str, Received]]:
+        waiting, self._waiting = self._waiting, deque()
+        self._waiting_for.clear()
+        self._waiting_bytes = 0
+        return waiting
+
     def abandon(self, grace: float) -> None:
         """The connection closed: end what is under way and forget what waits."""
-        self._waiting.clear()
+        self._forget_waiting()
         self._unpaid.clear()
         under_way, self.under_way = self.under_way, {}
         for request in under_way.values():

@@ -160,6 +160,13 @@ class Node:
         self, transport: asyncio.Transport, request: Request, peer: Peer
     ) -> asyncio.Protocol:
         """Make a connection of an accepted upgrade, or refuse it in words."""
+        try:
+            return self._open(transport, request, peer)
+        except Exception:
+            self._addresses.leave(peer.address)
+            raise
+
+    def _open(self, transport: asyncio.Transport, request: Request, peer: Peer) -> asyncio.Protocol:
         app = self._judge(request, peer)
         if isinstance(app, Closing):
             reason = app.code.name.lower()
@@ -220,6 +227,11 @@ class Node:
             app=connection.hub.app.id,
             socket_id=connection.session.socket_id,
         )
+
+    def flush_log(self) -> None:
+        """Say what of the log was suppressed and not yet told."""
+        self._refusal_log.flush()
+        self._capacity_log.flush()
 
     async def drain(self) -> None:
         """Close every connection with 4200, spread over the grace, and wait until they are gone."""

@@ -37,7 +37,7 @@ def enter(
     connection: Connection,
     channel: Channel,
     member: User | None,
-    cached: CachedEvent | None = None,
+    cached: bytes | None = None,
 ) -> None:
     """Make *connection* a subscriber and tell it so: first of all, then what the cache holds."""
     if isinstance(channel, PresenceChannel):
@@ -46,7 +46,7 @@ def enter(
         connection.send(text_frame(messages.subscription_succeeded(channel.name)))
     if channel.kind.cached:
         miss = messages.cache_miss(channel.name)
-        connection.send(text_frame(cached.payload if cached is not None else miss))
+        connection.send(text_frame(cached if cached is not None else miss))
         if cached is None:
             channel.hub.missed_cache(channel.name)
     connection.session.subscriptions[channel.name] = None if member is None else member.id
@@ -79,7 +79,7 @@ class Subscription:
         self.member = member
         self.ended = False
         self._id = 0
-        self._cached: CachedEvent | None = None
+        self._cached: bytes | None = None
         channel.joining += 1
 
     def begin(self) -> None:
@@ -104,6 +104,8 @@ class Subscription:
 
     def _let_go(self) -> None:
         self.channel.joining -= 1
+        if not self.channel.joining:
+            self.channel.newest = None
         self.connection.hub.forget_if_idle(self.channel)
 
     def _joined(self, answer: Joined | Refusal) -> None:
@@ -115,12 +117,12 @@ class Subscription:
             if not self.ended:
                 self.abandon(grace=0)
         elif answer is Refusal.FULL:
-            self._end()
             maximum = hub.app.limits.max_presence_members
             message = f"Channel {channel.name} has reached its limit of {maximum} members"
             self.connection.refuse(
                 Refused("members_per_channel", message, None, channel.name, LIMIT_REACHED)
             )
+            self._end()
         elif isinstance(channel, PresenceChannel):
             proceed = self._find if channel.kind.cached else self._enter
             channel.when_reached(answer.revision, proceed)
@@ -131,7 +133,9 @@ class Subscription:
             hub.bus.cached(hub.app.id, self.channel.name, self._found)
 
     def _found(self, cached: CachedEvent | None) -> None:
-        self._cached = cached
+        # The answer may be older than an event that has been delivered here since the question.
+        newest = cached.payload if cached is not None else None
+        self._cached = self.channel.newest or newest
         self._enter()
 
     def _enter(self) -> None:

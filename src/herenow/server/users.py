@@ -35,6 +35,7 @@ class Users:
         self._hub = hub
         self.signed_in: dict[str, dict[Connection, int]] = {}
         self._watchers: dict[str, dict[Connection, None]] = {}
+        self._asking: dict[Connection, dict[str, bool]] = {}
 
     def _subject(self, user: str) -> Subject:
         return Subject(self._hub.app.id, SubjectKind.USER, user)
@@ -48,6 +49,7 @@ class Users:
     def sign_out(self, connection: Connection, grace: float) -> None:
         """The connection is gone; its user may be given *grace* seconds to return."""
         self.watch(connection, ())
+        self._asking.pop(connection, None)
         user = connection.session.user
         if user is None:
             return
@@ -86,7 +88,33 @@ class Users:
         if event is not None:
             frame = text_frame(event)
             for connection in list(self._watchers.get(transition.user, ())):
-                connection.send(frame)
+                changes = self._asking.get(connection)
+                if changes is not None:
+                    changes[transition.user] = came
+                else:
+                    connection.send(frame)
+
+    def tell_watchlist(self, connection: Connection, watchlist: tuple[str, ...]) -> None:
+        """Tell *connection*, which watches them by now, who of *watchlist* is online.
+
+        What changes until the ledger answers is part of what is told.
+        """
+        changes: dict[str, bool] = {}
+
+        def tell(answer: Online) -> None:
+            if self._asking.get(connection) is not changes:
+                return
+            del self._asking[connection]
+            online = {user for user in watchlist if changes.get(user, user in answer.users)}
+            event = messages.watchlist_events(
+                [user for user in watchlist if user in online],
+                [user for user in watchlist if user not in online],
+            )
+            if event is not None:
+                connection.send(text_frame(event))
+
+        self._asking[connection] = changes
+        self._hub.ledger.online(self._hub.app.id, watchlist, tell)
 
     def terminate(self, user: str) -> None:
         """Close every connection here that signed in as *user*."""
@@ -143,16 +171,6 @@ class SigningIn:
         if watching and (request.watchlist or connection.watchlist):
             self._users.watch(connection, request.watchlist)
         if watching and request.watchlist:
-            connection.hub.ledger.online(
-                connection.hub.app.id, request.watchlist, self._tell_watchlist
-            )
+            self._users.tell_watchlist(connection, request.watchlist)
         self.ended = True
         connection.inbox.release(EVERYTHING)
-
-    def _tell_watchlist(self, answer: Online) -> None:
-        event = messages.watchlist_events(
-            [user for user in self._request.watchlist if user in answer.users],
-            [user for user in self._request.watchlist if user not in answer.users],
-        )
-        if event is not None:
-            self.connection.send(text_frame(event))

@@ -1,0 +1,224 @@
+"""pusher-js under Node, the newest version and the older ones that are still in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from compat.inbox import DEADLINE
+from compat.scripts import Backend, Client
+from compat.serving import COUNTED, PLAIN, App, Server
+
+Connect = Callable[..., Client]
+
+RETRY_SECONDS = 15
+"""After a refused attempt pusher-js waits so long for its next one."""
+
+EMILY = {"id": "emily", "user_info": {"name": "Emily"}}
+
+
+@pytest.mark.parametrize("library", ["pusher-js", "pusher-js-7", "pusher-js-5", "pusher-js-4"])
+def test_each_version_connects_and_subscribes(
+    client: Connect, node_backend: Backend, unique: str, library: str
+) -> None:
+    public, private, room = (f"{kind}{unique}" for kind in ("news-", "private-", "presence-"))
+    member = {"user_id": "emily", "user_info": {"name": "Emily"}}
+    emily = client(library=library, members={room: member})
+    emily.subscribe(public)
+    emily.subscribe(private)
+    emily.subscribe(room)
+
+    assert emily.ask("members", channel=room) == {
+        "count": 1,
+        "me": {"id": "emily", "info": {"name": "Emily"}},
+        "members": {"emily": {"name": "Emily"}},
+    }
+    node_backend.call("trigger", [public, private, room], "greeting", {"text": "Grüße ☕"})
+    for channel in (public, private, room):
+        assert emily.expect(channel, "greeting") == {"text": "Grüße ☕"}
+
+
+def test_an_unknown_key_ends_it(node: str, server: Server) -> None:
+    lost = Client(node, server, App("4711", "nobodys-key", "secret"))
+    try:
+        error = lost.reports.expect(on="connection", event="error")["data"]
+        assert "4001" in str(error)
+        lost.reports.expect(on="connection", event="disconnected")
+        lost.reports.expect_none(1.5, on="connection", event="connecting")
+    finally:
+        lost.close()
+
+
+def test_members_come_and_go(client: Connect, unique: str) -> None:
+    room = f"presence-{unique}"
+    emily = client(members={room: {"user_id": "emily", "user_info": {"name": "Emily"}}})
+    emily.subscribe(room)
+    johns = {room: {"user_id": "john", "user_info": {"name": "John"}}}
+    john = client(members=johns)
+    john.subscribe(room)
+    assert emily.expect(room, "pusher:member_added") == {"id": "john", "info": {"name": "John"}}
+
+    second = client(members=johns)
+    second.subscribe(room)
+    assert second.ask("members", channel=room)["count"] == 2
+    john.close()
+    second.tell("unsubscribe", channel=room)
+    assert emily.expect(room, "pusher:member_removed") == {"id": "john", "info": {"name": "John"}}
+    assert not emily.reports.waiting(on=room, event="pusher:member_added")
+    assert emily.ask("members", channel=room)["members"] == {"emily": {"name": "Emily"}}
+
+
+def test_a_signed_in_user_is_the_member(client: Connect, unique: str) -> None:
+    """Statement 77: the room's authorization has no channel_data."""
+    room = f"presence-{unique}"
+    emily = client(user=EMILY)
+    emily.tell("signin")
+    emily.subscribe(room)
+    assert emily.ask("members", channel=room)["me"] == {"id": "emily", "info": {"name": "Emily"}}
+
+
+def test_channel_data_overrides_the_user(client: Connect, unique: str) -> None:
+    room = f"presence-{unique}"
+    member = {"user_id": "emily", "user_info": {"name": "Emily", "admin": True}}
+    emily = client(user=EMILY, members={room: member})
+    emily.sign_in()
+    emily.subscribe(room)
+    me = emily.ask("members", channel=room)["me"]
+    assert me == {"id": "emily", "info": {"name": "Emily", "admin": True}}
+
+
+def test_encrypted_events_are_opened(client: Connect, node_backend: Backend, unique: str) -> None:
+    """Statement 154, also from the cache."""
+    vault, cached = f"private-encrypted-{unique}", f"private-encrypted-cache-{unique}"
+    node_backend.call("trigger", cached, "rotated", {"pin": "1234"})
+    emily = client()
+    emily.subscribe(vault)
+    node_backend.call("trigger", vault, "rotated", {"pin": "0000"})
+    assert emily.expect(vault, "rotated") == {"pin": "0000"}
+    emily.subscribe(cached)
+    assert emily.expect(cached, "rotated") == {"pin": "1234"}
+
+
+def test_client_events_reach_the_others(client: Connect, unique: str) -> None:
+    private, room = f"private-{unique}", f"presence-{unique}"
+    emily = client(members={room: {"user_id": "emily"}})
+    john = client(members={room: {"user_id": "john"}})
+    for someone in (emily, john):
+        someone.subscribe(private, "client-typing")
+        someone.subscribe(room, "client-typing")
+
+    assert john.ask("trigger", channel=private, event="client-typing", data={"draft": True})
+    heard = emily.reports.expect(on=private, heard="client-typing")
+    assert heard["data"] == {"draft": True}
+    assert heard["user_id"] is None
+    assert john.ask("trigger", channel=room, event="client-typing", data="text")
+    heard = emily.reports.expect(on=room, heard="client-typing")
+    assert heard["data"] == "text"
+    assert heard["user_id"] == "john"
+    assert emily.ask("trigger", channel=room, event="client-typing", data=1)
+    john.reports.expect(on=room, heard="client-typing")
+    assert not john.reports.waiting(heard="client-typing")
+
+
+def test_what_is_sent_to_a_user_reaches_each_connection(
+    client: Connect, node_backend: Backend, unique: str
+) -> None:
+    user = {"id": f"emily-{unique}"}
+    phone, laptop, stranger = client(user=user), client(user=user), client(user=EMILY)
+    for someone in (phone, laptop, stranger):
+        someone.sign_in()
+        someone.subscribe(f"news-{unique}")
+    node_backend.call("sendToUser", user["id"], "invoice-ready", {"id": 99})
+    assert phone.expect("user", "invoice-ready") == {"id": 99}
+    assert laptop.expect("user", "invoice-ready") == {"id": 99}
+    node_backend.call("trigger", f"news-{unique}", "end", {})
+    stranger.expect(f"news-{unique}", "end")
+    assert not stranger.reports.waiting(on="user", event="invoice-ready")
+
+
+def test_watchlist(client: Connect, unique: str) -> None:
+    emily, john, ada = (f"{name}-{unique}" for name in ("emily", "john", "ada"))
+    early = client(user={"id": john})
+    early.sign_in()
+    watcher = client(user={"id": emily, "watchlist": [john, ada]})
+    watcher.sign_in()
+    assert watcher.expect("watchlist", "online")["user_ids"] == [john]
+    assert watcher.expect("watchlist", "offline")["user_ids"] == [ada]
+    early.close()
+    assert watcher.expect("watchlist", "offline")["user_ids"] == [john]
+    late = client(user={"id": ada})
+    late.sign_in()
+    assert watcher.expect("watchlist", "online")["user_ids"] == [ada]
+
+
+def test_a_terminated_user_stays_away_until_asked_back(
+    client: Connect, node_backend: Backend, unique: str
+) -> None:
+    room = f"presence-{unique}"
+    user = {"id": f"emily-{unique}"}
+    emily = client(user=user)
+    emily.sign_in()
+    same_name = client(members={room: {"user_id": user["id"]}})
+    same_name.subscribe(room)
+    node_backend.call("terminateUserConnections", user["id"])
+    assert "4009" in str(emily.reports.expect(on="connection", event="error")["data"])
+    emily.reports.expect(on="connection", event="disconnected")
+    emily.reports.expect_none(1.5, on="connection", event="connecting")
+    assert same_name.ask("state") == "connected"
+
+    emily.tell("connect")
+    emily.connected()
+    emily.reports.expect(on="user", event="signed-in")
+
+
+def test_a_restart_brings_every_subscription_back(
+    node: str, own_server: Server, unique: str
+) -> None:
+    public, private, room = (f"{kind}{unique}" for kind in ("news-", "private-", "presence-"))
+    emily = Client(node, own_server, PLAIN, user=EMILY)
+    backend = Backend(node, own_server, PLAIN)
+    try:
+        first = emily.connected()
+        emily.sign_in()
+        for channel in (public, private, room):
+            emily.subscribe(channel)
+
+        own_server.stop()
+        own_server.start()
+
+        assert emily.connected(timeout=RETRY_SECONDS + DEADLINE) != first
+        emily.reports.expect(on="user", event="signed-in")
+        for channel in (public, private, room):
+            emily.expect(channel, "pusher:subscription_succeeded")
+        backend.call("trigger", [public, private, room], "back", {})
+        for channel in (public, private, room):
+            assert emily.expect(channel, "back") == {}
+        assert emily.ask("members", channel=room)["me"]["id"] == "emily"
+    finally:
+        emily.close()
+        backend.close()
+
+
+def test_cache_channels(client: Connect, node_backend: Backend, unique: str) -> None:
+    empty, full = f"cache-empty-{unique}", f"cache-full-{unique}"
+    node_backend.call("trigger", full, "report", {"celsius": 21})
+    emily = client()
+    emily.subscribe(full)
+    assert emily.expect(full, "report") == {"celsius": 21}
+    emily.subscribe(empty)
+    emily.expect(empty, "pusher:cache_miss")
+    assert not emily.reports.waiting(on=full, event="pusher:cache_miss")
+
+
+def test_subscription_count(client: Connect, unique: str) -> None:
+    news, event = f"news-{unique}", "pusher:subscription_count"
+    emily = client(COUNTED)
+    emily.subscribe(news)
+    assert emily.expect(news, event) == {"subscription_count": 1}
+    john = client(COUNTED)
+    john.subscribe(news)
+    assert john.expect(news, event) == {"subscription_count": 2}
+    assert emily.expect(news, event) == {"subscription_count": 2}
+    john.tell("unsubscribe", channel=news)
+    assert emily.expect(news, event) == {"subscription_count": 1}
