@@ -8,7 +8,6 @@ import errno
 import gc
 import logging
 import signal
-import ssl
 import sys
 import time
 from collections import Counter
@@ -23,11 +22,12 @@ from herenow.config import Config, ServerConfig
 from herenow.log import configure
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
+from herenow.server.listening import Listener, PlainListener, bind
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
+from herenow.server.tls import Certificate, TlsListener
 from herenow.webhooks.events import Event, Sink, from_ledger
 
-BACKLOG: Final = 4_096
 COULD_NOT_RUN: Final = 1
 
 log = logging.getLogger("herenow")
@@ -77,17 +77,18 @@ class Server:
             self._timers,
             self.counters,
         )
-        self._tls = _tls_context(config.server)
+        self._certificate = _certificate(config.server)
         self._routes = ApiRoutes(self.node, time.time)
+        self._listener: Listener
         self._context = FrontContext(
             routes=self._routes,
             open_websocket=self.node.open_websocket,
             timers=self._timers,
             head_timeout_seconds=config.server.head_timeout_seconds,
             keep_alive_seconds=config.server.keep_alive_seconds,
-            max_request_bytes=config.limits.max_request_bytes,
+            max_request_bytes=_largest_request(config),
             trusted_proxies=config.server.trusted_proxies,
-            secure=self._tls is not None,
+            secure=self._certificate is not None,
             admit=self.node.admit_socket,
             admit_websocket=self.node.admit_websocket,
             closed=self.node.release_socket,
@@ -102,14 +103,12 @@ class Server:
         """Listen on both ports; the answer is the line that says where."""
         server = self._config.server
         with _port_errors(server.host, server.port, "--port"):
-            self._listening = await self._loop.create_server(
-                lambda: Front(self._context),
-                server.host,
-                server.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=_handshake_timeout(self._tls, server),
-                backlog=BACKLOG,
-            )
+            sockets = await bind(server.host, server.port)
+            if self._certificate is None:
+                self._listener = await PlainListener.start(sockets, self._make_front)
+            else:
+                self._listener = TlsListener(sockets, self._certificate, self._context)
+            port = sockets[0].getsockname()[1]
         # Imported late: the public port listens before the dashboard's libraries are read.
         from herenow.admin.server import AdminServer
 
@@ -117,28 +116,29 @@ class Server:
         self._admin = AdminServer(self.node, self.ledger, self._config)
         with _port_errors(admin.host, admin.port, "--admin-port"):
             admin_port = await self._admin.start()
-        scheme = "https" if self._tls is not None else "http"
-        port = self._listening.sockets[0].getsockname()[1]
+        scheme = "https" if self._certificate is not None else "http"
         return (
             f"herenow ready public={scheme}://{_in_url(server.host)}:{port}"
             f" admin=http://{_in_url(admin.host)}:{admin_port}"
         )
 
+    def _make_front(self) -> Front:
+        return Front(self._context)
+
     def reload_tls(self) -> None:
         """Read the certificate again, for connections from now on."""
-        server = self._config.server
-        if self._tls is None:
+        if self._certificate is None:
             return
         try:
-            self._tls.load_cert_chain(server.tls_certificate, server.tls_key)
+            self._certificate.reload()
             log.info("TLS certificate read again")
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             log.error("the TLS certificate could not be read, the old one stays: %s", error)
 
     async def stop(self) -> None:
         """Accept no more, close every connection with 4200 and end within the grace."""
         self.node.draining = True
-        self._listening.close()
+        self._listener.close()
         for front in list(self._context.fronts):
             front.close_when_idle()
         await self.node.drain()
@@ -262,16 +262,16 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _tls_context(server: ServerConfig) -> ssl.SSLContext | None:
+def _certificate(server: ServerConfig) -> Certificate | None:
     if not server.tls_certificate:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(server.tls_certificate, server.tls_key)
-    return context
+    return Certificate(server.tls_certificate, server.tls_key)
 
 
-def _handshake_timeout(tls: ssl.SSLContext | None, server: ServerConfig) -> float | None:
-    return server.head_timeout_seconds or None if tls is not None else None
+def _largest_request(config: Config) -> int:
+    """The size up to which a body is read before it is known whose it is; 0 for any."""
+    sizes = [app.limits.max_request_bytes for app in config.apps]
+    return 0 if 0 in sizes else max(sizes)
 
 
 def _in_url(host: str) -> str:

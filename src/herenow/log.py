@@ -119,7 +119,7 @@ class RateLimitedLog:
         self._windows: dict[str, _Window] = {}
 
     def warning(self, kind: str, **fields: object) -> None:
-        """Log *kind* with *fields*, unless there were too many of it within the second."""
+        """Log *kind* with *fields*, made harmless, unless there were too many of it lately."""
         now = self._clock()
         window = self._windows.get(kind)
         if window is None:
@@ -132,7 +132,11 @@ class RateLimitedLog:
             window.suppressed += 1
             return
         window.lines += 1
-        self._logger.warning(kind, extra=fields)
+        told = {
+            name: clean(value) if isinstance(value, str) else value
+            for name, value in fields.items()
+        }
+        self._logger.warning(kind, extra=told)
 
     def flush(self) -> None:
         """Say what was suppressed and not yet told."""

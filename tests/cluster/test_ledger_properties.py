@@ -347,7 +347,7 @@ def test_any_order_of_comings_and_goings() -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=3000 if PROOF else 250,
+            max_examples=3000 if PROOF else 150,
             stateful_step_count=80 if PROOF else 40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -11,9 +11,18 @@ from typing import Any
 
 import pytest
 
+from compat.deployment import Deployment, deploying
 from compat.listener import Listener, listening
-from compat.scripts import SCRIPTS, Backend, Client
+from compat.matrix import (
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+)
+from compat.scripts import Backend, Client
+from compat.sdks import JARS, NODE_MODULES
 from compat.serving import COUNTED, PLAIN, App, Server, running
+
+__all__ = ("pytest_configure", "pytest_runtest_makereport", "pytest_sessionfinish")
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +31,23 @@ def node() -> str:
     found = shutil.which("node")
     if found is None:
         pytest.skip("node is not installed")
-    if not (SCRIPTS.parent / "node_modules").is_dir():
+    if not NODE_MODULES.is_dir():
         pytest.skip("run npm ci in tests/compat first")
     return found
+
+
+@pytest.fixture(scope="session")
+def java() -> list[str]:
+    """Java, with the packages of ``pom.xml``: runs the source file that is its argument."""
+    found = shutil.which("java")
+    if found is None:
+        pytest.skip("java is not installed")
+    if not JARS.is_dir():
+        pytest.skip(
+            "run mvn dependency:copy-dependencies -DoutputDirectory=target/dependency "
+            "in tests/compat/java first"
+        )
+    return [found, "-cp", str(JARS / "*")]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +63,13 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server for a test that stops it."""
     with running(Server(tmp_path, [PLAIN])) as started:
         yield started
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    """A server behind an address, for a test that replaces the server."""
+    with deploying(tmp_path) as deployment:
+        yield deployment
 
 
 @pytest.fixture
@@ -72,6 +102,14 @@ def client(node: str, server: Server, clients: ExitStack) -> Callable[..., Clien
 def node_backend(node: str, server: Server) -> Iterator[Backend]:
     """The ``pusher`` package of npm, for the application ``PLAIN``."""
     backend = Backend(node, server, PLAIN)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="session")
+def counting_backend(node: str, server: Server) -> Iterator[Backend]:
+    """The ``pusher`` package of npm, for the application ``COUNTED``."""
+    backend = Backend(node, server, COUNTED)
     yield backend
     backend.close()
 

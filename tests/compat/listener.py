@@ -12,7 +12,7 @@ import pysher
 from pysher.channel import Channel
 
 from compat.inbox import DEADLINE, Inbox, Report
-from compat.serving import App, Server
+from compat.serving import Address, App
 
 SUCCEEDED: Final = "pusher_internal:subscription_succeeded"
 
@@ -20,7 +20,7 @@ SUCCEEDED: Final = "pusher_internal:subscription_succeeded"
 class Listener:
     """Pysher hands events of a channel to handlers by name, so a test says which it wants."""
 
-    def __init__(self, server: Server, app: App, user_data: Report | None = None) -> None:
+    def __init__(self, server: Address, app: App, user_data: Report | None = None) -> None:
         self.reports = Inbox("pysher")
         self.pusher = pysher.Pusher(
             app.key,
@@ -98,7 +98,7 @@ class Listener:
 
 
 @contextmanager
-def listening(server: Server, app: App, user_data: Report | None = None) -> Iterator[Listener]:
+def listening(server: Address, app: App, user_data: Report | None = None) -> Iterator[Listener]:
     listener = Listener(server, app, user_data)
     try:
         listener.connected()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from compat.inbox import DEADLINE, Inbox, Report
-from compat.serving import App, Server
+from compat.serving import Address, App
 
 SCRIPTS: Final = Path(__file__).parent / "js"
+JAVA: Final = Path(__file__).parent / "java"
 MASTER_KEY: Final = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
@@ -71,20 +73,26 @@ class Script:
 
 
 class Client(Script):
-    """A pusher-js client. *members* says what its auth endpoint adds for each channel."""
+    """A pusher-js client.
+
+    *members* says what its auth endpoint adds for each channel, *forged* for which channels the
+    endpoint signs with a wrong secret.
+    """
 
     def __init__(
         self,
         node: str,
-        server: Server,
+        server: Address,
         app: App,
         *,
         library: str = "pusher-js",
         user: Report | None = None,
         members: Report | None = None,
+        forged: Sequence[str] = (),
     ) -> None:
         settings = connection_settings(server, app)
         settings |= {"library": library, "user": user, "members": members or {}}
+        settings["forged"] = forged
         super().__init__([node, str(SCRIPTS / "client.mjs")], settings)
 
     def connected(self, timeout: float = DEADLINE) -> str:
@@ -105,11 +113,8 @@ class Client(Script):
         self.reports.expect(on="user", event="signed-in")
 
 
-class Backend(Script):
-    """The official ``pusher`` package for Node."""
-
-    def __init__(self, node: str, server: Server, app: App) -> None:
-        super().__init__([node, str(SCRIPTS / "backend.mjs")], connection_settings(server, app))
+class Caller(Script):
+    """A library for an application's backend."""
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call *method*; the decoded body of a 200, or what a method without a request gives."""
@@ -120,7 +125,21 @@ class Backend(Script):
         return answer["result"]
 
 
-def connection_settings(server: Server, app: App) -> Report:
+class Backend(Caller):
+    """The official ``pusher`` package for Node."""
+
+    def __init__(self, node: str, server: Address, app: App) -> None:
+        super().__init__([node, str(SCRIPTS / "backend.mjs")], connection_settings(server, app))
+
+
+class JavaBackend(Caller):
+    """The official ``pusher-http-java``."""
+
+    def __init__(self, java: list[str], server: Address, app: App) -> None:
+        super().__init__([*java, str(JAVA / "Backend.java")], connection_settings(server, app))
+
+
+def connection_settings(server: Address, app: App) -> Report:
     return {
         "id": app.id,
         "key": app.key,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from compat.inbox import DEADLINE, Inbox
@@ -45,6 +45,13 @@ COUNTED: Final = App(
     "1e2d3c4b5a697887960f",
     {"subscription_count": True, "leave_grace_seconds": 0},
 )
+
+
+class Address(Protocol):
+    """Where clients find a server."""
+
+    host: str
+    port: int
 
 
 class Server:

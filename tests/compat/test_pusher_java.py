@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
-from compat.inbox import DEADLINE
-from compat.scripts import Backend, Client, Script, connection_settings
-from compat.serving import PLAIN, Server
+from compat.deployment import Deployment
+from compat.inbox import DEADLINE, Report
+from compat.scripts import JAVA, Backend, Client, Script, connection_settings
+from compat.sdks import JAVA_CLIENT
+from compat.serving import COUNTED, PLAIN, Address, App, Server
 
-JAVA: Final = Path(__file__).parent / "java"
+pytestmark = pytest.mark.sdk(JAVA_CLIENT)
 
 
 class JavaClient(Script):
-    def __init__(self, java: str, server: Server, user: dict[str, Any]) -> None:
-        settings = {**connection_settings(server, PLAIN), "user": user}
-        libraries = JAVA / "target" / "dependency" / "*"
-        source = JAVA / "Client.java"
-        super().__init__([java, "-cp", str(libraries), str(source)], settings)
+    """A client of one user. *forged* are the channels that it signs with a wrong signature."""
+
+    def __init__(
+        self,
+        java: list[str],
+        server: Address,
+        app: App,
+        user: Report,
+        forged: tuple[str, ...] = (),
+    ) -> None:
+        settings = {**connection_settings(server, app), "user": user, "forged": forged}
+        super().__init__([*java, str(JAVA / "Client.java")], settings)
 
     def connected(self) -> None:
         self.expect("ready", "subscribed")
 
-    def subscribe(self, channel: str, event: str) -> None:
+    def subscribe(self, channel: str, event: str = "note") -> None:
         self.tell("subscribe", channel=channel, event=event)
-        self.reports.expect(on=channel, event="subscribed")
+        self.expect(channel, "subscribed")
 
     def expect(self, on: str, event: str) -> Any:
         return self.reports.expect(on=on, event=event).get("data")
 
+    def finish(self) -> None:
+        """End it; the library must have complained of nothing that a test did not expect."""
+        self.close()
+        assert not self.reports.waiting(on="connection", event="error")
+
+
+Connect = Callable[..., JavaClient]
+
 
 @pytest.fixture
-def emily(server: Server, clients: ExitStack, unique: str) -> JavaClient:
-    java = shutil.which("java")
-    if java is None:
-        pytest.skip("java is not installed")
-    if not (JAVA / "target" / "dependency").is_dir():
-        pytest.skip(
-            "run mvn dependency:copy-dependencies -DoutputDirectory=target/dependency "
-            "in tests/compat/java first"
-        )
+def connect(java: list[str], server: Server, clients: ExitStack, unique: str) -> Connect:
     user = {"id": f"emily-{unique}", "user_info": {"name": "Emily"}}
-    client = JavaClient(java, server, user)
-    clients.callback(client.close)
-    client.connected()
-    return client
+
+    def connect(address: Address = server, app: App = PLAIN, **settings: Any) -> JavaClient:
+        started = JavaClient(java, address, app, user, **settings)
+        clients.callback(started.finish)
+        started.connected()
+        return started
+
+    return connect
 
 
-@pytest.fixture(autouse=True)
-def no_complaints(emily: JavaClient) -> Iterator[None]:
-    yield
-    assert not emily.reports.waiting(on="connection", event="error")
+@pytest.fixture
+def emily(connect: Connect) -> JavaClient:
+    return connect()
 
 
+@pytest.mark.feature("connect", "public channel", "private channel")
 def test_public_and_private(emily: JavaClient, node_backend: Backend, unique: str) -> None:
     public, private = f"news-{unique}", f"private-{unique}"
     emily.subscribe(public, "note")
@@ -69,6 +80,7 @@ def test_public_and_private(emily: JavaClient, node_backend: Backend, unique: st
         assert json.loads(emily.expect(channel, "note")) == {"text": "Grüße ☕"}
 
 
+@pytest.mark.feature("presence channel", "client event")
 def test_presence_and_client_events(
     emily: JavaClient, client: Callable[..., Client], unique: str
 ) -> None:
@@ -91,6 +103,7 @@ def test_presence_and_client_events(
     assert emily.expect(room, "removed") == "john"
 
 
+@pytest.mark.feature("encrypted channel")
 def test_encrypted_events_are_opened(emily: JavaClient, node_backend: Backend, unique: str) -> None:
     """Statement 154: also no complaint about the success and the miss."""
     vault, cached = f"private-encrypted-{unique}", f"private-encrypted-cache-{unique}"
@@ -100,6 +113,7 @@ def test_encrypted_events_are_opened(emily: JavaClient, node_backend: Backend, u
         assert json.loads(emily.expect(channel, "rotated")) == {"pin": "0000"}
 
 
+@pytest.mark.feature("sign-in")
 def test_what_is_sent_to_a_user(emily: JavaClient, node_backend: Backend, unique: str) -> None:
     own = f"#server-to-user-emily-{unique}"
     emily.tell("signin", event="invoice-ready")
@@ -108,3 +122,59 @@ def test_what_is_sent_to_a_user(emily: JavaClient, node_backend: Backend, unique
     while not emily.reports.waiting(on=own) and time.monotonic() < deadline:
         node_backend.call("sendToUser", f"emily-{unique}", "invoice-ready", {"id": 99})
     assert json.loads(emily.expect(own, "invoice-ready")) == {"id": 99}
+
+
+@pytest.mark.feature("cache channel")
+def test_cache_channels(emily: JavaClient, node_backend: Backend, unique: str) -> None:
+    empty, full = f"cache-empty-{unique}", f"cache-full-{unique}"
+    node_backend.call("trigger", full, "report", {"celsius": 21})
+    emily.subscribe(full, "report")
+    assert json.loads(emily.expect(full, "report")) == {"celsius": 21}
+    emily.subscribe(empty, "pusher:cache_miss")
+    emily.expect(empty, "pusher:cache_miss")
+
+
+@pytest.mark.feature("subscription count")
+def test_subscription_count(connect: Connect, unique: str) -> None:
+    news, event = f"news-{unique}", "pusher:subscription_count"
+    emily = connect(app=COUNTED)
+    emily.subscribe(news, event)
+    assert json.loads(emily.expect(news, event)) == {"subscription_count": 1}
+
+
+@pytest.mark.feature("refused subscription")
+def test_a_refused_subscription_is_told(connect: Connect, unique: str) -> None:
+    private, event = f"private-{unique}", "pusher:subscription_error"
+    emily = connect(forged=(private,))
+    emily.tell("subscribe", channel=private, event=event)
+    refusal = json.loads(emily.expect(private, event))
+    assert (refusal["type"], refusal["status"]) == ("AuthError", 401)
+    assert emily.expect("connection", "error").startswith("null Invalid signature: ")
+    emily.subscribe(f"news-{unique}")
+
+
+@pytest.mark.feature("reconnect after 4200")
+def test_a_replaced_server_is_left_for_the_next(
+    node: str, deployment: Deployment, connect: Connect, clients: ExitStack, unique: str
+) -> None:
+    channels = [f"news-{unique}", f"private-{unique}", f"presence-{unique}"]
+    emily = connect(deployment)
+    for channel in channels:
+        emily.subscribe(channel, "back")
+
+    deployment.replace()
+
+    for channel in channels:
+        emily.expect(channel, "subscribed")
+    assert emily.expect("connection", "error").startswith("4200 ")
+    backend = Backend(node, deployment, PLAIN)
+    clients.callback(backend.close)
+    backend.call("trigger", channels, "back", {})
+    for channel in channels:
+        assert json.loads(emily.expect(channel, "back")) == {}
+
+
+@pytest.mark.not_offered("watchlist", "its user has no `watchlist`")
+def test_it_knows_no_watchlist(emily: JavaClient) -> None:
+    assert emily.ask("offers", name="signin") is True
+    assert emily.ask("offers", name="watchlist") is False

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import http.client
+import json
+from collections.abc import Callable
 
 import pytest
 
+from compat.inbox import DEADLINE
 from compat.listener import Listener
 from compat.scripts import Backend, Client, Refused
+from compat.sdks import PUSHER_NODE
 from compat.serving import COUNTED, PLAIN, App, Server
+
+pytestmark = pytest.mark.sdk(PUSHER_NODE)
 
 Connect = Callable[..., Client]
 
 
-@pytest.fixture(scope="module")
-def counting_backend(node: str, server: Server) -> Iterator[Backend]:
-    backend = Backend(node, server, COUNTED)
-    yield backend
-    backend.close()
-
-
+@pytest.mark.feature("trigger", "trigger on several channels")
 def test_trigger(client: Connect, node_backend: Backend, unique: str) -> None:
     one, other = f"one-{unique}", f"other-{unique}"
     emily = client()
@@ -32,6 +33,7 @@ def test_trigger(client: Connect, node_backend: Backend, unique: str) -> None:
     assert emily.expect(other, "note") == "plain text, not JSON"
 
 
+@pytest.mark.feature("trigger without one socket")
 def test_trigger_leaves_out_the_given_socket(
     node: str, server: Server, client: Connect, node_backend: Backend, unique: str
 ) -> None:
@@ -51,6 +53,7 @@ def test_trigger_leaves_out_the_given_socket(
         sender.close()
 
 
+@pytest.mark.feature("trigger with info")
 def test_trigger_with_info(
     client: Connect, node_backend: Backend, counting_backend: Backend, unique: str
 ) -> None:
@@ -63,6 +66,7 @@ def test_trigger_with_info(
     assert answer == {"channels": {news: {"subscription_count": 1}}}
 
 
+@pytest.mark.feature("trigger a batch")
 def test_trigger_batch(client: Connect, node_backend: Backend, unique: str) -> None:
     news, room = f"news-{unique}", f"presence-{unique}"
     emily = client(members={room: {"user_id": "emily"}})
@@ -79,6 +83,7 @@ def test_trigger_batch(client: Connect, node_backend: Backend, unique: str) -> N
     assert node_backend.call("triggerBatch", batch) == {"batch": [{}, {"user_count": 1}]}
 
 
+@pytest.mark.feature("channels")
 def test_channels(
     client: Connect, node_backend: Backend, counting_backend: Backend, unique: str
 ) -> None:
@@ -102,6 +107,28 @@ def test_channels(
     }
 
 
+@pytest.mark.feature("trigger", "channels")
+def test_requests_by_path(
+    client: Connect, server: Server, node_backend: Backend, unique: str
+) -> None:
+    """``post`` sends what no call of its own exists for, a signed query goes with any client."""
+    news = f"news-{unique}"
+    emily = client()
+    emily.subscribe(news)
+    body = {"name": "note", "channel": news, "data": '{"n":1}'}
+    assert node_backend.call("post", {"path": "/events", "body": body}) == {}
+    assert emily.expect(news, "note") == {"n": 1}
+    path = f"/apps/{PLAIN.id}/channels"
+    asked = {"method": "GET", "path": path, "params": {"filter_by_prefix": news}}
+    query = node_backend.call("createSignedQueryString", asked)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("GET", f"{path}?{query}")
+        answer = connection.getresponse()
+        assert json.loads(answer.read()) == {"channels": {news: {}}}
+
+
+@pytest.mark.feature("channel")
 def test_channel(
     client: Connect, node_backend: Backend, counting_backend: Backend, unique: str
 ) -> None:
@@ -127,6 +154,7 @@ def test_channel(
     assert refusal.value.status == 400
 
 
+@pytest.mark.feature("users of a channel")
 def test_users(client: Connect, node_backend: Backend, unique: str) -> None:
     room = f"presence-{unique}"
     assert node_backend.call("get", {"path": f"/channels/{room}/users"}) == {"users": []}
@@ -136,11 +164,35 @@ def test_users(client: Connect, node_backend: Backend, unique: str) -> None:
     }
 
 
-def test_users_without_connections(node_backend: Backend, unique: str) -> None:
-    assert node_backend.call("sendToUser", unique, "invoice-ready", {"id": 99}) == {}
+@pytest.mark.feature("trigger encrypted")
+def test_trigger_encrypts(client: Connect, node_backend: Backend, unique: str) -> None:
+    vault = f"private-encrypted-{unique}"
+    emily = client()
+    emily.subscribe(vault)
+    assert node_backend.call("trigger", vault, "rotated", {"pin": "0000"}) == {}
+    assert emily.expect(vault, "rotated") == {"pin": "0000"}
+
+
+@pytest.mark.feature("send to a user")
+def test_send_to_user(client: Connect, node_backend: Backend, unique: str) -> None:
+    assert node_backend.call("sendToUser", unique, "invoice-ready", {"id": 1}) == {}
+    emily = client(user={"id": unique})
+    emily.sign_in()
+    emily.subscribe(f"news-{unique}")
+    assert node_backend.call("sendToUser", unique, "invoice-ready", {"id": 2}) == {}
+    assert emily.expect("user", "invoice-ready") == {"id": 2}
+
+
+@pytest.mark.feature("terminate connections")
+def test_terminate_user_connections(client: Connect, node_backend: Backend, unique: str) -> None:
     assert node_backend.call("terminateUserConnections", unique) == {}
+    emily = client(user={"id": unique})
+    emily.sign_in()
+    assert node_backend.call("terminateUserConnections", unique) == {}
+    assert "4009" in str(emily.reports.expect(on="connection", event="error")["data"])
 
 
+@pytest.mark.feature("authorize a channel")
 @pytest.mark.parametrize("member", [None, {"user_id": "émile", "user_info": {"name": "É/☕"}}])
 def test_authorize_channel(
     node_backend: Backend, listener: Callable[..., Listener], unique: str, member: object
@@ -152,6 +204,7 @@ def test_authorize_channel(
     assert subscribed == {} or subscribed["presence"]["ids"] == ["émile"]
 
 
+@pytest.mark.feature("authenticate a user")
 def test_authenticate_user(
     node_backend: Backend, listener: Callable[..., Listener], unique: str
 ) -> None:
@@ -161,6 +214,7 @@ def test_authenticate_user(
     assert emily.sign_in(answer) == answer["user_data"]
 
 
+@pytest.mark.feature("refusals")
 def test_a_wrong_secret_is_refused(node: str, server: Server) -> None:
     impostor = Backend(node, server, App(PLAIN.id, PLAIN.key, "guessed"))
     try:
@@ -172,6 +226,7 @@ def test_a_wrong_secret_is_refused(node: str, server: Server) -> None:
     assert refusal.value.body.startswith("Invalid signature: you should have sent HmacSHA256Hex(")
 
 
+@pytest.mark.feature("refusals")
 def test_too_much_data_is_refused(node_backend: Backend) -> None:
     with pytest.raises(Refused) as refusal:
         node_backend.call("trigger", "news", "note", "x" * 10_241)

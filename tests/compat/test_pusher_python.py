@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 
 from compat.listener import Listener
 from compat.scripts import MASTER_KEY, Client
+from compat.sdks import PUSHER_PYTHON
 from compat.serving import COUNTED, DEFAULT_APP, PLAIN, App, Server, running
+
+pytestmark = pytest.mark.sdk(PUSHER_PYTHON)
 
 Listen = Callable[..., Listener]
 
@@ -39,6 +43,7 @@ def counting_backend(server: Server) -> Any:
     return backend_of(server, COUNTED)
 
 
+@pytest.mark.feature("trigger")
 def test_the_default_application_suits_it(tmp_path: Path) -> None:
     """The library takes application ids of digits only."""
     with running(Server(tmp_path)) as server:
@@ -47,6 +52,7 @@ def test_the_default_application_suits_it(tmp_path: Path) -> None:
             backend_of(server, App("main", DEFAULT_APP.key, DEFAULT_APP.secret))
 
 
+@pytest.mark.feature("trigger", "trigger on several channels")
 def test_trigger(listener: Listen, backend: Any, unique: str) -> None:
     one, other = f"one-{unique}", f"other-{unique}"
     emily = listener()
@@ -59,6 +65,7 @@ def test_trigger(listener: Listen, backend: Any, unique: str) -> None:
     assert emily.expect(other, "price") == {"cents": 1300}
 
 
+@pytest.mark.feature("trigger without one socket")
 def test_trigger_leaves_out_the_given_socket(listener: Listen, backend: Any, unique: str) -> None:
     news = f"news-{unique}"
     sender, reader = listener(), listener()
@@ -71,6 +78,12 @@ def test_trigger_leaves_out_the_given_socket(listener: Listen, backend: Any, uni
     assert not sender.reports.waiting(on=news, event="first")
 
 
+@pytest.mark.not_offered("trigger with info", "`trigger` has no such argument")
+def test_trigger_asks_for_no_info(backend: Any) -> None:
+    assert "info" not in inspect.signature(backend.trigger).parameters
+
+
+@pytest.mark.feature("trigger a batch")
 def test_trigger_batch(listener: Listen, backend: Any, unique: str) -> None:
     news, room = f"news-{unique}", f"presence-{unique}"
     emily = listener(user_data={"user_id": "emily"})
@@ -88,6 +101,7 @@ def test_trigger_batch(listener: Listen, backend: Any, unique: str) -> None:
     }
 
 
+@pytest.mark.feature("channels")
 def test_channels_info(listener: Listen, backend: Any, counting_backend: Any, unique: str) -> None:
     news, room = f"{unique}-news", f"presence-{unique}"
     emily = listener(user_data={"user_id": "emily"})
@@ -107,6 +121,7 @@ def test_channels_info(listener: Listen, backend: Any, counting_backend: Any, un
         backend.channels_info(attributes=["user_count"])
 
 
+@pytest.mark.feature("channel")
 def test_channel_info(listener: Listen, backend: Any, counting_backend: Any, unique: str) -> None:
     news, room = f"news-{unique}", f"presence-{unique}"
     listener(user_data={"user_id": "emily"}).subscribe(room)
@@ -122,6 +137,7 @@ def test_channel_info(listener: Listen, backend: Any, counting_backend: Any, uni
     assert cached["cache"]["data"] == '{"celsius": 21}'
 
 
+@pytest.mark.feature("users of a channel")
 def test_users_info(listener: Listen, backend: Any, unique: str) -> None:
     room = f"presence-{unique}"
     assert backend.users_info(room) == {"users": []}
@@ -131,6 +147,7 @@ def test_users_info(listener: Listen, backend: Any, unique: str) -> None:
         backend.users_info(f"news-{unique}")
 
 
+@pytest.mark.feature("authorize a channel")
 def test_authenticate(listener: Listen, backend: Any, unique: str) -> None:
     """Its channel_data is JSON with spaces and escapes, signed as it is."""
     private, room = f"private-{unique}", f"presence-{unique}"
@@ -141,6 +158,7 @@ def test_authenticate(listener: Listen, backend: Any, unique: str) -> None:
     assert roster["presence"]["hash"] == {"émile": {"name": "É/☕"}}
 
 
+@pytest.mark.feature("send to a user", "authenticate a user")
 def test_send_to_user(listener: Listen, backend: Any, unique: str) -> None:
     assert backend.send_to_user(unique, "invoice-ready", {"id": 1}) == {}
     emily = listener()
@@ -152,6 +170,7 @@ def test_send_to_user(listener: Listen, backend: Any, unique: str) -> None:
     assert emily.expect(own, "invoice-ready") == {"id": 2}
 
 
+@pytest.mark.feature("terminate connections")
 def test_terminate_user_connections(listener: Listen, backend: Any, unique: str) -> None:
     """It leaves the application out of the path."""
     assert backend.terminate_user_connections(unique) == {}
@@ -161,6 +180,7 @@ def test_terminate_user_connections(listener: Listen, backend: Any, unique: str)
     assert emily.expect("connection", "pusher:error")["code"] == 4009
 
 
+@pytest.mark.feature("trigger encrypted")
 def test_encrypted_events_are_opened_by_pusher_js(
     client: Callable[..., Client], backend: Any, unique: str
 ) -> None:
@@ -171,6 +191,7 @@ def test_encrypted_events_are_opened_by_pusher_js(
     assert emily.expect(vault, "rotated") == {"pin": "0000"}
 
 
+@pytest.mark.feature("refusals")
 def test_refusals_have_their_exceptions(server: Server) -> None:
     guesses = App(PLAIN.id, PLAIN.key, "guessed")
     with pytest.raises(pusher.errors.PusherBadAuth, match="Invalid signature"):

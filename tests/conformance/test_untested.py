@@ -25,9 +25,9 @@ UNTESTED: Final = {
     150: _WEBHOOKS,
     151: f"{_SDK}s; those of Swift and .NET do not run here",
     152: _SDK,
-    153: "Laravel's clients do not run here",
+    153: f"{_SDK}, Laravel Echo; Laravel itself does not run here",
     154: _SDK,
-    155: f"{_SDK}s that run here",
+    155: f"{_SDK}s; those for .NET, Go, PHP, Ruby and Swift do not run here",
     156: f"{_SDK} in a browser",
     157: "xhr transports are not offered",
 }

@@ -106,10 +106,11 @@ class Client:
         else:
             self._lost = True
         for event in self._protocol.events_received():
-            if isinstance(event, Response):
-                assert event.status_code == 101, event
-            else:
+            if isinstance(event, Frame):
                 self._take(event)
+            else:
+                assert isinstance(event, Response), event
+                assert event.status_code == 101, event
         assert self._protocol.parser_exc is None, self._protocol.parser_exc
         if not self._lost:
             await self._flush()
@@ -135,6 +136,11 @@ class Client:
         while not self._received:
             await self._read(deadline)
         return self._received.popleft()
+
+    @property
+    def pending(self) -> int:
+        """Messages that are read and not yet received."""
+        return len(self._received)
 
     async def read_some(self, size: int) -> None:
         """Read at most *size* bytes; what they complete waits for :meth:`receive`."""

@@ -28,7 +28,7 @@ from herenow.server.hub import Hub
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
 from herenow.webhooks.events import Event, from_ledger
-from server.client import DEADLINE, Client
+from server.client import DEADLINE, Client, Message
 
 APP: Final = App("7", (Key("app-key", "app-secret"),), client_events=True, leave_grace_seconds=0)
 
@@ -126,10 +126,15 @@ class Serving:
         """Close every client; a connection that outlives its client is an error."""
         for client in self.clients:
             client.close()
-        await eventually(lambda: self.open_sockets == 0)
-        self._server.close()
+        try:
+            await eventually(lambda: self.open_sockets == 0)
+        finally:
+            self._server.close()
+            self.timers.stop()
+            for hub in self.node.hubs():
+                for connection in list(hub.connections.values()):
+                    connection._transport.abort()
         await self._server.wait_closed()
-        self.timers.stop()
 
     @property
     def hub(self) -> Hub:
@@ -147,12 +152,13 @@ class Serving:
         query: str = "protocol=7",
         headers: tuple[tuple[str, str], ...] = (),
         receive_buffer: int = 0,
+        prefix: str = "",
     ) -> Client:
         """A WebSocket whose upgrade is done, and nothing read yet."""
         app = app or self.app
         client = Client(app)
         self.clients.append(client)
-        target = f"/app/{app.keys[0].key}?{query}"
+        target = f"{prefix}/app/{app.keys[0].key}?{query}"
         await client.open(self.port, target, headers, receive_buffer)
         return client
 
@@ -175,6 +181,12 @@ class Serving:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
         return sock
+
+    async def everything(self, client: Client) -> list[Message]:
+        """All that *client* is sent, once no channel has anything left to send."""
+        channels = self.hub.channels
+        await eventually(lambda: not any(each.batches for each in channels.values()))
+        return await client.barrier()
 
     def connection(self, client: Client) -> Connection:
         """The server's side of *client*."""

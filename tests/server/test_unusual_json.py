@@ -16,10 +16,10 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server.client import MEMBER_ADDED, SUCCEEDED, WATCHLIST, Client, Message, roster_ids
-from server.serving import app_with, serving
 
 from herenow.protocol.signing import hex_digest, user_string
+from server.client import MEMBER_ADDED, SUCCEEDED, WATCHLIST, Client, Message, roster_ids
+from server.serving import app_with, serving
 
 T = TypeVar("T")
 
@@ -111,6 +111,7 @@ class World:
     async def _set_up(self) -> tuple[Client, Client]:
         sender = await self.serving.join("private-a")
         reader = await self.serving.join("private-a", "cache-a")
+        await reader.expect("pusher:cache_miss", "cache-a")
         await reader.enter("presence-a", "reader")
         await reader.barrier()
         return sender, reader

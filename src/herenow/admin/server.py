@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +13,7 @@ import uvicorn
 from herenow.admin.app import make_app
 from herenow.admin.metrics import CountingLedger
 from herenow.config import Config
+from herenow.server.listening import bind
 from herenow.server.node import Node
 
 BACKLOG: Final = 128
@@ -47,7 +46,7 @@ class AdminServer:
 
     async def start(self) -> int:
         """Listen; the answer is the port. ``OSError`` where that cannot be done."""
-        sockets = await _bind(self._host, self._port)
+        sockets = await bind(self._host, self._port)
         port: int = sockets[0].getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets))
         listening = asyncio.create_task(self._server.listening.wait())
@@ -77,36 +76,3 @@ class _Embedded(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
-
-
-async def _bind(host: str, port: int) -> list[socket.socket]:
-    """Bind every address of *host* to one port, which is a free one if *port* is 0."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    bound: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            taken = bound[0].getsockname()[1] if bound else port
-            one = socket.socket(family, kind, protocol)
-            try:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
-                if family == socket.AF_INET6:
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
-                one.bind((address[0], taken, *address[2:]))
-            except OSError as error:
-                one.close()
-                # "localhost" may have an address of a family that this machine has switched off.
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise
-                missing = error
-            else:
-                bound.append(one)
-        if missing is not None and not bound:
-            raise missing
-    except OSError:
-        for one in bound:
-            one.close()
-        raise
-    return bound

@@ -43,7 +43,6 @@ class Call:
     parameters: Parameters
     names: tuple[str, ...]
     respond: Callable[[Response], None]
-    clock: Callable[[], float]
 
     @property
     def app(self) -> App:
@@ -57,10 +56,6 @@ class Call:
         """A query parameter; of a list there is none."""
         value = self.parameters.get(name)
         return value if isinstance(value, str) else None
-
-    def seconds_to(self, moment: float) -> int:
-        """Whole seconds left until *moment*, at least 0."""
-        return max(0, int(moment - self.clock()))
 
     def info(self) -> tuple[str, ...]:
         """The attributes asked for by the query parameter ``info``."""

@@ -109,7 +109,7 @@ def _with_cache(call: Call, answer: dict[str, object], cached: CachedEvent | Non
     else:
         answer["cache"] = {
             "data": decode_string(cached.data),
-            "ttl": call.seconds_to(cached.expires),
+            "ttl": int(cached.seconds_left),
         }
     call.answer(answer)
 

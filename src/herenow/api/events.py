@@ -23,6 +23,9 @@ _TOO_LARGE: Final = (
 _INFO: Final = frozenset({"user_count", "subscription_count"})
 
 
+Attributes = dict[str, object]
+
+
 class Event(NamedTuple):
     """An event that passed every check; ``data`` is the JSON string token to send."""
 
@@ -42,7 +45,12 @@ class _Body(msgspec.Struct):
     info: str | None = None
 
 
+class _Batch(msgspec.Struct):
+    batch: list[_Body]
+
+
 _decoder: Final = msgspec.json.Decoder(_Body)
+_batch_decoder: Final = msgspec.json.Decoder(_Batch)
 
 
 def trigger(call: Call) -> None:
@@ -54,47 +62,62 @@ def trigger(call: Call) -> None:
     if not event.info:
         call.answer({})
         return
-    attributes: dict[str, object] = {}
-    finish = partial(_answer_channels, call, attributes)
-    _gather(call, [(channel, event.info) for channel in event.channels], attributes, finish)
 
+    def answer(attributes: list[Attributes]) -> None:
+        call.answer({"channels": dict(zip(event.channels, attributes, strict=True))})
 
-def _answer_channels(call: Call, attributes: dict[str, object]) -> None:
-    call.answer({"channels": attributes})
+    _ask_all(call, [(channel, event.info) for channel in event.channels], answer)
 
 
 def trigger_batch(call: Call) -> None:
     """``POST /apps/{id}/batch_events``: up to ten events; all of them, or none."""
+    events = _read_batch(call)
+    call.spend(len(events))
+    previous = None
+    for event in events:
+        (channel,) = event.channels
+        if channel != previous:
+            call.hub.seal(channel)
+        _publish(call, event)
+        previous = channel
+    if not any(event.info for event in events):
+        call.answer({})
+        return
+
+    def answer(attributes: list[Attributes]) -> None:
+        call.answer({"batch": attributes})
+
+    _ask_all(call, [(event.channels[0], event.info) for event in events], answer)
+
+
+def _read_batch(call: Call) -> list[Event]:
     limits = call.app.limits
-    batch = call.body_object().get("batch")
-    if not isinstance(batch, list) or not batch:
-        raise ApiError(400, "Expected batch parameter to be a non-empty array")
+    batch = _decode_batch(call)
     if limits.max_batch_events and len(batch) > limits.max_batch_events:
         raise ApiError(
             400, f"Batch too large: {len(batch)} events, allowed are {limits.max_batch_events}"
         )
-    events = []
-    for item in batch:
-        if not isinstance(item, dict):
-            raise ApiError(400, "Expected every element of batch to be an object")
-        event = _check(_from_fields(item), limits)
-        if len(event.channels) != 1:
-            raise ApiError(400, "Expected channel parameter to be a single channel name")
-        events.append(event)
-    call.spend(len(events))
-    for event in events:
-        _publish(call, event)
-    if not any(event.info for event in events):
-        call.answer({})
-        return
-    answers: list[dict[str, object]] = [{} for _ in events]
+    events = [_check(item, limits) for item in batch]
+    if any(len(event.channels) != 1 for event in events):
+        raise ApiError(400, "Expected channel parameter to be a single channel name")
+    return events
 
-    def finish() -> None:
-        call.answer({"batch": answers})
 
-    remaining = _Countdown(len(events), finish)
-    for event, answer in zip(events, answers, strict=True):
-        _ask(call, event.channels[0], event.info, answer.update, remaining)
+def _decode_batch(call: Call) -> list[_Body]:
+    try:
+        if not call.request.body.isascii():
+            call.request.body.decode()
+        batch = _batch_decoder.decode(call.request.body).batch
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        items = call.body_object().get("batch")
+        if not isinstance(items, list):
+            raise ApiError(400, "Expected batch parameter to be a non-empty array") from None
+        if not all(isinstance(item, dict) for item in items):
+            raise ApiError(400, "Expected every element of batch to be an object") from None
+        batch = [_from_fields(item) for item in items]
+    if not batch:
+        raise ApiError(400, "Expected batch parameter to be a non-empty array")
+    return batch
 
 
 def trigger_raw(call: Call) -> None:
@@ -223,46 +246,32 @@ def _publish(call: Call, event: Event) -> None:
             hub.bus.publish(publication)
 
 
-class _Countdown:
-    """Calls *finish* when as many answers as expected have come."""
-
-    def __init__(self, remaining: int, finish: Callable[[], None]) -> None:
-        self._remaining, self._finish = remaining, finish
-
-    def __call__(self) -> None:
-        self._remaining -= 1
-        if not self._remaining:
-            self._finish()
-
-
-def _gather(
+def _ask_all(
     call: Call,
     questions: list[tuple[str, tuple[str, ...]]],
-    attributes: dict[str, object],
-    finish: Callable[[], None],
+    answer: Callable[[list[Attributes]], None],
 ) -> None:
-    answered = _Countdown(len(questions), finish)
-    for channel, info in questions:
-        _ask(call, channel, info, partial(attributes.__setitem__, channel), answered)
+    """Answer with the attributes asked for of each channel, in the order of the questions."""
+    found: list[Attributes] = [{} for _ in questions]
+    missing = len(questions)
+
+    def take(index: int, state: ChannelState) -> None:
+        nonlocal missing
+        found[index] = _attributes(call, *questions[index], state)
+        missing -= 1
+        if not missing:
+            answer(found)
+
+    for index, (channel, _) in enumerate(questions):
+        call.hub.ledger.channel(call.app.id, channel, partial(take, index))
 
 
-def _ask(
-    call: Call,
-    channel: str,
-    info: tuple[str, ...],
-    take: Callable[[dict[str, object]], None],
-    answered: Callable[[], None],
-) -> None:
-    """Attributes that do not apply to *channel* are left out."""
-
-    def answer(state: ChannelState) -> None:
-        kind = channel_kind(channel)
-        found: dict[str, object] = {}
-        if "user_count" in info and kind.presence:
-            found["user_count"] = state.users
-        if "subscription_count" in info and kind.counted and call.app.subscription_count:
-            found["subscription_count"] = state.subscriptions
-        take(found)
-        answered()
-
-    call.hub.ledger.channel(call.app.id, channel, answer)
+def _attributes(call: Call, channel: str, info: tuple[str, ...], state: ChannelState) -> Attributes:
+    """What was asked for of *channel*; what does not apply to it is left out."""
+    kind = channel_kind(channel)
+    attributes: Attributes = {}
+    if "user_count" in info and kind.presence:
+        attributes["user_count"] = state.users
+    if "subscription_count" in info and kind.counted and call.app.subscription_count:
+        attributes["subscription_count"] = state.subscriptions
+    return attributes

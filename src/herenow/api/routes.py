@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from herenow.api import channels, events, users
 from herenow.api.calls import ApiError, Call
 from herenow.apps.base import App
-from herenow.log import RateLimitedLog, clean
+from herenow.log import RateLimitedLog
 from herenow.protocol.http1 import Request, Response
 from herenow.protocol.signing import InvalidSignature, Parameters, parse_query, verify_request
 from herenow.server.front import Handler, Peer, Respond
@@ -95,13 +95,13 @@ class ApiRoutes:
         try:
             parameters = parse_query(request.query)
             app = self._authenticate(app_id, parameters, request, peer)
-            action(Call(self._node.hub(app), request, parameters, names, counted, self._clock))
+            action(Call(self._node.hub(app), request, parameters, names, counted))
         except ApiError as error:
             self._log.warning(
                 f"call refused: {error.status}",
-                detail=clean(error.log),
+                detail=error.log,
                 endpoint=endpoint.name,
-                app=clean(app_id or "", 64),
+                app=app_id or "",
             )
             counted(error.response())
 
@@ -131,6 +131,9 @@ class ApiRoutes:
             raise ApiError(401, "The built-in app is served on loopback only: configure an app")
         if not app.enabled:
             raise ApiError(403, "App is disabled")
+        maximum = app.limits.max_request_bytes
+        if maximum and len(request.body) > maximum:
+            raise ApiError(413, f"Request body too large: allowed are {maximum} bytes")
         return app
 
 

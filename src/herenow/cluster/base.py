@@ -212,11 +212,14 @@ class Publication(NamedTuple):
 
 
 class CachedEvent(NamedTuple):
-    """The last event of a cache channel; ``data`` is the JSON string token published."""
+    """The last event of a cache channel; ``data`` is the JSON string token published.
+
+    ``seconds_left`` is how long it is still kept, as of the answer.
+    """
 
     payload: bytes
     data: bytes
-    expires: float
+    seconds_left: float
 
 
 class Receiver(Protocol):

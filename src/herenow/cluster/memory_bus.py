@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from herenow.cluster.base import Bus, CachedEvent, Clock, Done, Publication, Receiver
 from herenow.cluster.deadlines import Deadlines
+
+
+class _Kept(NamedTuple):
+    payload: bytes
+    data: bytes
+    expires: float
 
 
 class MemoryBus(Bus):
@@ -15,7 +23,7 @@ class MemoryBus(Bus):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._receiver: Receiver | None = None
-        self._cached: dict[tuple[str, str], CachedEvent] = {}
+        self._cached: dict[tuple[str, str], _Kept] = {}
         self._expiries: Deadlines[tuple[str, str]] = Deadlines(clock, self._expire)
 
     def attach(self, receiver: Receiver) -> None:
@@ -35,14 +43,18 @@ class MemoryBus(Bus):
         key = publication.app, publication.channel
         expires = self._clock.time() + ttl
         known = key in self._cached
-        self._cached[key] = CachedEvent(publication.payload, data, expires)
+        self._cached[key] = _Kept(publication.payload, data, expires)
         if not known:
             self._expiries.add(expires, key)
         self.publish(publication)
 
     def cached(self, app: str, channel: str, done: Done[CachedEvent | None]) -> None:
-        event = self._cached.get((app, channel))
-        done(event if event is not None and event.expires > self._clock.time() else None)
+        kept = self._cached.get((app, channel))
+        seconds_left = kept.expires - self._clock.time() if kept is not None else 0
+        if kept is None or seconds_left <= 0:
+            done(None)
+        else:
+            done(CachedEvent(kept.payload, kept.data, seconds_left))
 
     def terminate(self, app: str, user: str) -> None:
         if self._receiver is not None:

@@ -42,13 +42,20 @@ class ChannelKind(Enum):
         self.counted: bool = not self.presence and not self.user
 
 
-@lru_cache(maxsize=4096)
 def channel_kind(name: str) -> ChannelKind:
     """The kind of the channel called *name*; the first matching prefix wins."""
+    # Text of any length may come from outside; only what can be a name is remembered.
+    return _known_kind(name) if len(name) <= MAX_CHANNEL_NAME_LENGTH else _find_kind(name)
+
+
+def _find_kind(name: str) -> ChannelKind:
     for kind in ChannelKind:
         if name.startswith(kind.prefix):
             return kind
     raise AssertionError("the empty prefix matches every name")
+
+
+_known_kind = lru_cache(maxsize=4096)(_find_kind)
 
 
 def is_legal_channel_name(name: str, max_length: int = MAX_CHANNEL_NAME_LENGTH) -> bool:

@@ -53,7 +53,10 @@ def verify_auth(auth: object, string: str, secret_of: SecretOf) -> None:
         raise InvalidSignature("Invalid format: auth must have the format key:signature")
     secret = secret_of(key)
     if secret is None:
-        raise InvalidSignature(f"Invalid key in subscription auth data: '{key}'")
+        # Key and signature swapped: a signature is for no log.
+        shown = "" if _DIGEST.search(key) else f": '{key}'"
+        text = "Invalid key in subscription auth data"
+        raise InvalidSignature(text + shown, "" if shown else f": '{key}'")
     if not _same_digest(digest, hex_digest(secret, string)):
         expected = f"Invalid signature: Expected HMAC SHA256 hex digest of {string}"
         raise InvalidSignature(expected, f", but got {digest}")

@@ -1,19 +1,19 @@
 """A channel on this node: its subscribers and what they are sent, in order.
 
-Frames that arise in one turn of the loop leave in one write per subscriber. A fan-out to very many
-is cut into slices between which the loop serves others; meanwhile the channel's later frames wait.
-Whoever joins gets only what arises after it joined, whoever left gets nothing more.
+Whoever joins gets only what arises after it joined, whoever left gets nothing more. How frames
+leave stands in ``delivery.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 from herenow.cluster.base import ChannelState
 from herenow.protocol import messages
 from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
+from herenow.server.delivery import Batch, Outgoing
 from herenow.webhooks.events import SubscriptionCount
 
 if TYPE_CHECKING:
@@ -21,32 +21,22 @@ if TYPE_CHECKING:
     from herenow.server.hub import Hub
     from herenow.server.timers import Timer
 
-SLICE: Final = 512
 COUNT_EVERY_CHANGE_UP_TO: Final = 100
 COUNT_INTERVAL_SECONDS: Final = 5.0
-
-
-class Outgoing(NamedTuple):
-    """A frame that waits for the end of the turn: for all, all but ``skip``, or ``only`` one."""
-
-    frame: bytes
-    skip: Connection | None
-    only: Connection | None
 
 
 class Channel:
     """``subscribers`` maps each connection to the channel's sequence when it joined.
 
     ``joining`` counts the subscriptions under way; ``newest`` is the last event delivered
-    meanwhile that a cache channel keeps.
+    meanwhile that a cache channel keeps. ``batches`` are yet to be delivered, oldest first.
     """
 
     __slots__ = (
         "_count_due",
         "_count_told",
-        "_delivering",
-        "_outgoing",
         "_sequence",
+        "batches",
         "hub",
         "joining",
         "kind",
@@ -63,8 +53,7 @@ class Channel:
         self.joining = 0
         self.newest: bytes | None = None
         self._sequence = 0
-        self._outgoing: list[Outgoing] = []
-        self._delivering = False
+        self.batches: deque[Batch] = deque()
         self._count_told = float("-inf")
         self._count_due: Timer | None = None
 
@@ -89,80 +78,34 @@ class Channel:
 
     def reply(self, connection: Connection, frame: bytes) -> None:
         """Send *frame* to *connection* alone, after everything it is yet to get from here."""
-        if (self._outgoing or self._delivering) and connection in self.subscribers:
+        if self.batches and connection in self.subscribers:
             self._enqueue(Outgoing(frame, None, connection))
         else:
             connection.send(frame)
 
     def _enqueue(self, outgoing: Outgoing) -> None:
+        batches = self.batches
+        if not batches or not batches[-1].open:
+            batch = Batch(self, self._sequence)
+            batches.append(batch)
+            self.hub.deliveries.add(batch)
+        batches[-1].outgoing.append(outgoing)
         self._sequence += 1
-        self._outgoing.append(outgoing)
-        if len(self._outgoing) == 1 and not self._delivering:
-            self.hub.call_soon(self.flush)
 
-    def flush(self) -> None:
-        """Write what waits; a no-op while a sliced delivery is under way."""
-        if self._delivering or not self._outgoing:
-            return
-        outgoing, self._outgoing = self._outgoing, []
-        first = self._sequence - len(outgoing)
-        if len(self.subscribers) <= SLICE:
-            self._deliver(outgoing, first, self.subscribers.items())
-        else:
-            self._delivering = True
-            self._deliver_sliced(outgoing, first, list(self.subscribers.items()), 0)
+    def seal(self) -> None:
+        """Let what arises from now on leave after what waits already, of other channels too."""
+        if self.batches:
+            self.batches[-1].open = False
 
-    def _deliver_sliced(
-        self,
-        outgoing: list[Outgoing],
-        first: int,
-        receivers: list[tuple[Connection, int]],
-        start: int,
-    ) -> None:
-        current = self.subscribers
-        part = [
-            item for item in receivers[start : start + SLICE] if current.get(item[0]) == item[1]
+    def owed(self, connection: Connection) -> list[bytes]:
+        """The frames that *connection*, a subscriber, is yet to get from here."""
+        since = self.subscribers[connection]
+        return [
+            frame
+            for batch in self.batches
+            if batch.is_yet_to_reach(connection)
+            for frame in batch.frames_for(connection, since)
         ]
-        self._deliver(outgoing, first, part)
-        start += SLICE
-        if start < len(receivers):
-            self.hub.call_soon(self._deliver_sliced, outgoing, first, receivers, start)
-            return
-        self._delivering = False
-        if self._outgoing:
-            self.hub.call_soon(self.flush)
-
-    def _deliver(
-        self,
-        outgoing: list[Outgoing],
-        first: int,
-        receivers: Collection[tuple[Connection, int]],
-    ) -> None:
-        """Write *outgoing*, which follows frame number *first*, to those who joined before it."""
-        if len(outgoing) == 1 and outgoing[0].only is None:
-            frame, skip, _ = outgoing[0]
-            for connection, since in receivers:
-                if since <= first and connection is not skip:
-                    connection.write(frame)
-            self.hub.counters.messages_out += len(receivers) - (skip in self.subscribers)
-            return
-        shared = [item.frame for item in outgoing if item.only is None]
-        blob = b"".join(shared)
-        apart = {item.skip or item.only for item in outgoing}
-        for connection, since in receivers:
-            if since <= first and connection not in apart:
-                frames = shared
-                if blob:
-                    connection.write(blob)
-            else:
-                frames = [
-                    item.frame
-                    for item in outgoing[max(0, since - first) :]
-                    if item.skip is not connection and item.only in (None, connection)
-                ]
-                if frames:
-                    connection.write(b"".join(frames))
-            self.hub.counters.messages_out += len(frames)
 
     def publish_count(self) -> None:
         """Tell how many are subscribed, if the application wants it (protocol reference §13)."""

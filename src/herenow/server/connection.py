@@ -1,7 +1,7 @@
-"""One WebSocket connection: what arrives, what is written, whether its peer still lives.
+"""One WebSocket connection: what arrives, what is written, and how it ends.
 
 What its messages mean is decided in ``protocol/session.py``; what follows from them is done in
-``commands.py``.
+``commands.py``; whether its peer still lives is seen in ``liveness.py``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from herenow.protocol import messages
-from herenow.protocol.errors import NOT_AUTHORIZED_IN_TIME, PONG_TIMEOUT, SLOW_READER, Closing
+from herenow.protocol.errors import NOT_AUTHORIZED_IN_TIME, SLOW_READER, CloseCode, Closing
 from herenow.protocol.messages import ClientMessage
 from herenow.protocol.session import Refused, Session
 from herenow.protocol.websocket import (
@@ -21,7 +22,6 @@ from herenow.protocol.websocket import (
     Opcode,
     close_frame,
     parse_close,
-    ping_frame,
     pong_frame,
     text_frame,
 )
@@ -31,14 +31,17 @@ from herenow.server.front import Peer
 from herenow.server.hub import Hub
 from herenow.server.inbox import Inbox
 from herenow.server.limits import TokenBucket
+from herenow.server.liveness import Liveness
+from herenow.server.refusing import CLOSING_SECONDS
 
 if TYPE_CHECKING:
     from herenow.server.node import Node
     from herenow.server.timers import Timer
 
 HIGH_WATER_BYTES: Final = 65_536
-CLOSING_SECONDS: Final = 1.0
 BACKLOG_CHECK_SECONDS: Final = 0.5
+READ_SLICE_BYTES: Final = 4_096
+PAUSE_SLICE: Final = 1 << 1
 
 _PONG: Final = text_frame(messages.pong())
 
@@ -53,16 +56,12 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_authorization",
         "_backlog",
-        "_check",
         "_decoder",
         "_inbox",
+        "_liveness",
         "_pauses",
-        "_pinged",
-        "_received",
-        "_sent_at_ping",
         "_transport",
-        "_unfinished",
-        "_unfinished_since",
+        "_unread",
         "client",
         "client_events",
         "closing",
@@ -95,13 +94,9 @@ class Connection(asyncio.Protocol):
         self._inbox: Inbox | None = None
         self._backlog: Backlog | None = None
         self._pauses = 0
-        self._pinged = False
-        self._sent_at_ping = 0
-        self._unfinished: Timer | None = None
-        self._unfinished_since: float | None = None
+        self._unread = b""
         self._authorization: Timer | None = None
-        self._received = node.timers.now()
-        self._check: Timer | None = None
+        self._liveness = Liveness(self, transport)
 
     def start(self) -> None:
         """Greet the client and begin to watch over it."""
@@ -111,7 +106,7 @@ class Connection(asyncio.Protocol):
             self.session.socket_id, settings.activity_timeout_seconds
         )
         self.send(text_frame(established))
-        self._watch_over(settings.ping_interval_seconds)
+        self._liveness.start()
         app = self.hub.app
         if app.authorized_connections:
             self._authorization = self.node.timers.call_later(
@@ -144,8 +139,26 @@ class Connection(asyncio.Protocol):
         self.node.refused(self, refused)
 
     def data_received(self, data: bytes) -> None:
-        self._received = self.node.timers.now()
-        self._pinged = False
+        self._liveness.heard()
+        if self._unread or len(data) > READ_SLICE_BYTES:
+            self._unread += data
+            self.pause_reading(PAUSE_SLICE)
+            self._read_on()
+        else:
+            self._receive(data)
+
+    def _read_on(self) -> None:
+        """Take a slice of what one read brought, so that no flood keeps the loop from others."""
+        if not self._unread or self._pauses != PAUSE_SLICE:
+            return
+        data, self._unread = self._unread[:READ_SLICE_BYTES], self._unread[READ_SLICE_BYTES:]
+        self._receive(data)
+        if self._unread:
+            self.node.loop.call_soon(self._read_on)
+        else:
+            self.resume_reading(PAUSE_SLICE)
+
+    def _receive(self, data: bytes) -> None:
         decoder = self._decoder
         completed = False
         for opcode, payload in decoder.receive_data(data):
@@ -162,48 +175,25 @@ class Connection(asyncio.Protocol):
         if decoder.fault is not None:
             self.fail(decoder.fault)
         else:
-            self._watch_unfinished(completed)
-
-    def _watch_unfinished(self, completed: bool) -> None:
-        """Give a frame or message that has begun its time; what comes of it wins no more."""
-        if not self._decoder.unfinished:
-            self._unfinished_since = None
-            return
-        if completed or self._unfinished_since is None:
-            self._unfinished_since = self._received
-        if self._unfinished is None:
-            self._limit_unfinished(self.node.settings.head_timeout_seconds)
-
-    def _limit_unfinished(self, seconds: float) -> None:
-        if seconds and not self.closing:
-            self._unfinished = self.node.timers.call_later(seconds, self._check_unfinished)
-
-    def _check_unfinished(self) -> None:
-        self._unfinished = None
-        since, timeout = self._unfinished_since, self.node.settings.head_timeout_seconds
-        if since is None:
-            return
-        remaining = since + timeout - self.node.timers.now()
-        if remaining > 0:
-            self._limit_unfinished(remaining)
-        else:
-            self._drop()
+            self._liveness.watch_unfinished(decoder.unfinished, completed)
 
     def _text(self, payload: bytes) -> None:
         if self.closing:
             return
         self.node.counters.messages_in += 1
         message = messages.decode_client_message(payload)
-        if isinstance(message, str):
-            self.refuse(Refused("bad_message", message))
-        elif message.event == "pusher:ping":
+        if isinstance(message, ClientMessage) and message.event == "pusher:ping":
             self.send(_PONG)
-        elif message.event != "pusher:pong":
+        elif not isinstance(message, ClientMessage) or message.event != "pusher:pong":
             self.inbox.receive(message, len(payload))
 
-    def execute(self, message: ClientMessage) -> None:
-        """Do what *message* asks; the inbox calls this when its turn has come."""
-        if not self.closing:
+    def execute(self, message: ClientMessage | str) -> None:
+        """Do what *message* asks, or say what is wrong with it, when its turn has come."""
+        if self.closing:
+            return
+        if isinstance(message, str):
+            self.refuse(Refused("bad_message", message))
+        else:
             commands.execute(self, message)
 
     def authorized(self) -> None:
@@ -215,32 +205,42 @@ class Connection(asyncio.Protocol):
     def _not_authorized(self) -> None:
         self.close(NOT_AUTHORIZED_IN_TIME, grace=0)
 
+    @property
+    def is_reading_paused(self) -> bool:
+        """Whether the server itself has stopped reading from this client."""
+        return bool(self._pauses)
+
     def pause_reading(self, reason: int) -> None:
         """Read no further until :meth:`resume_reading` was called for every reason."""
         if not self._pauses:
             self._transport.pause_reading()
         self._pauses |= reason
-        self._watch_unfinished(completed=False)
 
     def resume_reading(self, reason: int) -> None:
-        if self._pauses & reason:
-            self._pauses &= ~reason
-            if not self._pauses and not self._transport.is_closing():
-                self._received = self.node.timers.now()
-                self._transport.resume_reading()
-                self._watch_unfinished(completed=True)
+        if not self._pauses & reason:
+            return
+        self._pauses &= ~reason
+        if self._pauses == PAUSE_SLICE:
+            self.node.loop.call_soon(self._read_on)
+        elif not self._pauses and not self._transport.is_closing():
+            self._liveness.heard()
+            self._transport.resume_reading()
+            self._liveness.watch_unfinished(self._decoder.unfinished, completed=True)
 
     def pause_writing(self) -> None:
         if self._backlog is None and not self.closing:
             limit = self.node.settings.write_buffer_bytes
-            self._backlog = Backlog(limit, self._transport.get_write_buffer_size())
+            backlog = Backlog(limit, self._transport.get_write_buffer_size())
+            self._backlog = backlog
             self.write = self._write_behind
-            self.node.timers.call_later(BACKLOG_CHECK_SECONDS, self._check_backlog)
+            self._check_in(backlog)
 
     def resume_writing(self) -> None:
         self._backlog = None
-        if not self.closing:
+        # What was discarded leaves a gap: such a connection is about to be closed.
+        if not self.closing and self.write is not _discard:
             self.write = self._transport.write
+            self._liveness.caught_up()
 
     def _write_behind(self, frame: bytes) -> None:
         backlog = self._backlog
@@ -252,49 +252,22 @@ class Connection(asyncio.Protocol):
         if backlog.is_hopeless(buffered, self.node.timers.now()):
             # Who writes is in the middle of a fan-out, so the subscribers must not change now.
             self.write = _discard
-            self.hub.call_soon(self._close_slow_reader)
+            self.node.loop.call_soon(self._close_slow_reader)
 
-    def _check_backlog(self) -> None:
-        backlog = self._backlog
-        if backlog is None or self.closing:
+    def _check_in(self, backlog: Backlog) -> None:
+        self.node.timers.call_later(BACKLOG_CHECK_SECONDS, partial(self._check_backlog, backlog))
+
+    def _check_backlog(self, backlog: Backlog) -> None:
+        if backlog is not self._backlog or self.closing:
             return
         buffered = self._transport.get_write_buffer_size()
         if backlog.is_hopeless(buffered, self.node.timers.now()):
             self._close_slow_reader()
         else:
-            self.node.timers.call_later(BACKLOG_CHECK_SECONDS, self._check_backlog)
+            self._check_in(backlog)
 
     def _close_slow_reader(self) -> None:
         self.close(SLOW_READER)
-
-    def _watch_over(self, seconds: float) -> None:
-        if seconds:
-            self._check = self.node.timers.call_later(seconds, self._check_alive)
-
-    def _check_alive(self) -> None:
-        if self.closing:
-            return
-        settings = self.node.settings
-        silent = self.node.timers.now() - self._received
-        if not self._pinged:
-            if silent < settings.ping_interval_seconds or self._pauses:
-                self._watch_over(max(settings.ping_interval_seconds - silent, 0.1))
-                return
-            self._pinged = True
-            self._sent_at_ping = self._sent()
-            self.write(ping_frame())
-            self._watch_over(settings.pong_timeout_seconds)
-        elif self._backlog is not None and self._sent() > self._sent_at_ping:
-            # The ping still waits behind a large frame that the client is reading.
-            self._sent_at_ping = self._sent()
-            self._watch_over(settings.pong_timeout_seconds)
-        else:
-            self.close(PONG_TIMEOUT)
-
-    def _sent(self) -> int:
-        if self._backlog is None:
-            return 0
-        return self._backlog.sent(self._transport.get_write_buffer_size())
 
     def close(self, closing: Closing, grace: float | None = None) -> None:
         """End the connection for a reason its client is told.
@@ -302,27 +275,21 @@ class Connection(asyncio.Protocol):
         *grace* is how long its user counts as present; ``None`` stands for the application's
         ``leave_grace_seconds``.
         """
-        if self.closing:
-            return
-        self.flush()
         error = text_frame(messages.error(closing.message, closing.code))
-        self._end(closing.code.name.lower(), grace)
-        self._transport.write(error + close_frame(closing.code, closing.message))
-        self.node.timers.call_later(CLOSING_SECONDS, self._drop)
+        self._finish(error + close_frame(closing.code, closing.message), closing.code, grace)
 
     def fail(self, fault: Fault) -> None:
         """End the connection for a violation of RFC 6455."""
+        self._finish(close_frame(fault.code, fault.reason), fault.code, None)
+
+    def _finish(self, last: bytes, code: CloseCode, grace: float | None) -> None:
         if self.closing:
             return
-        self.flush()
-        self._end(fault.code.name.lower(), None)
-        self._transport.write(close_frame(fault.code, fault.reason))
-        self.node.timers.call_later(CLOSING_SECONDS, self._drop)
-
-    def flush(self) -> None:
-        """Write what this turn has for the connection's channels, so that nothing is lost."""
-        for name in self.session.subscriptions:
-            self.hub.channels[name].flush()
+        channels = self.hub.channels
+        owed = [frame for name in self.session.subscriptions for frame in channels[name].owed(self)]
+        self._end(code.name.lower(), grace)
+        self._transport.write(b"".join(owed) + last)
+        self.node.timers.call_later(CLOSING_SECONDS, self.drop)
 
     def _closed_by_peer(self, payload: bytes) -> None:
         if self.closing:
@@ -333,9 +300,9 @@ class Connection(asyncio.Protocol):
             self.fail(close)
             return
         self._end("by_client", None)
-        self._transport.write(close_frame(close.code or 1000, ""))
+        self._transport.write(close_frame(close.code or CloseCode.NORMAL, ""))
         self._transport.close()
-        self.node.timers.call_later(CLOSING_SECONDS, self._drop)
+        self.node.timers.call_later(CLOSING_SECONDS, self.drop)
 
     def _end(self, reason: str, grace: float | None) -> None:
         """Take the connection out of everything; its socket may live a moment longer."""
@@ -347,9 +314,9 @@ class Connection(asyncio.Protocol):
             self._pauses = 0
             if not self._transport.is_closing():
                 self._transport.resume_reading()
-        for timer in (self._check, self._unfinished, self._authorization):
-            if timer is not None:
-                timer.cancel()
+        self._unread = b""
+        self._liveness.stop()
+        self.authorized()
         if grace is None:
             grace = self.hub.app.leave_grace_seconds
         if self._inbox is not None:
@@ -360,9 +327,15 @@ class Connection(asyncio.Protocol):
         self.hub.remove(self)
         self.node.counters.connections_closed[reason] += 1
 
-    def _drop(self) -> None:
-        if not self._transport.is_closing() or self._transport.get_write_buffer_size():
-            self._transport.abort()
+    def drop(self) -> None:
+        """Cut the connection, whatever waits to be written."""
+        self._transport.abort()
+
+    def eof_received(self) -> None:
+        """A client that can say no more, not even that it lives, is lost."""
+        if not self.closing:
+            self._end("lost", None)
+        self.node.timers.call_later(CLOSING_SECONDS, self.drop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closing:

@@ -131,6 +131,8 @@ class Front(asyncio.Protocol):
 
     __slots__ = (
         "_address",
+        "_admitted",
+        "_connected",
         "_context",
         "_draining",
         "_half_closed",
@@ -153,8 +155,10 @@ class Front(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, context: FrontContext) -> None:
+    def __init__(self, context: FrontContext, *, admitted: bool = False) -> None:
         self._context = context
+        self._admitted = admitted
+        self._connected = False
         self._parser: RequestParser | None = RequestParser(context.max_request_bytes)
         self._address = ""
         self._waiting: list[_Answer] = []
@@ -176,14 +180,20 @@ class Front(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         context = self._context
         self._transport = cast("asyncio.Transport", transport)
+        self._connected = True
         self._address = peer_address(transport)
-        if not context.admit(self._address):
+        if not self._admitted and not context.admit(self._address):
             self._parser = None
             self._transport.abort()
             return
         context.fronts.add(self)
         self._since = context.timers.now()
         self._arm(context.head_timeout)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection has been made, over TLS: its handshake is done."""
+        return self._connected
 
     def data_received(self, data: bytes) -> None:
         if self._upgrade is not None:

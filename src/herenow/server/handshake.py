@@ -12,7 +12,7 @@ from herenow.protocol.errors import Closing
 from herenow.protocol.signing import parse_query
 
 _SUPPORTED: Final = frozenset({4, 5, 6, 7})
-_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
 _NOT_PUBLISHED: Final = Closing(
     errors.CloseCode.UNKNOWN_APP,
     "The built-in app is served on loopback only: configure an app with a key and secret",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from herenow.apps.base import App
 from herenow.cluster.base import Bus, Ledger, Publication, SubjectKind, Transition
@@ -13,6 +12,7 @@ from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
 from herenow.server.channels import Channel
 from herenow.server.counters import Counters
+from herenow.server.delivery import Deliveries
 from herenow.server.limits import TokenBucket
 from herenow.server.presence import PresenceChannel
 from herenow.server.timers import Timer, TimerWheel
@@ -36,7 +36,7 @@ class Hub:
         sink: Sink,
         timers: TimerWheel,
         counters: Counters,
-        loop: asyncio.AbstractEventLoop,
+        deliveries: Deliveries,
         ledger_ids: Iterator[int],
     ) -> None:
         self.app = app
@@ -47,7 +47,7 @@ class Hub:
         self.counters = counters
         self.ledger_ids = ledger_ids
         self._cache_misses: dict[str, Timer] = {}
-        self.call_soon: Callable[..., Any] = loop.call_soon
+        self.deliveries = deliveries
         self.connections: dict[str, Connection] = {}
         self.channels: dict[str, Channel] = {}
         self.users = Users(self)
@@ -86,6 +86,12 @@ class Hub:
             channel.send(text_frame(publication.payload), skip)
             if publication.cached and channel.joining:
                 channel.newest = publication.payload
+
+    def seal(self, channel: str) -> None:
+        """Let the next event of *channel* leave after what waits already on other channels."""
+        known = self.channels.get(channel)
+        if known is not None:
+            known.seal()
 
     def missed_cache(self, channel: str) -> None:
         """Tell the application that a cache channel is empty, once in ten seconds a channel."""

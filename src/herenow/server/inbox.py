@@ -1,9 +1,10 @@
 """The order in which a connection's messages take effect, and how fast.
 
 Requests about one channel take effect in the order received, and nothing overtakes a sign-in;
-requests about different channels may be under way together. A connection over its rate is not
-read further until its bucket fills again: nothing is dropped, for official clients send all their
-subscribes at once after a reconnect and never repeat one.
+requests about different channels may be under way together. What exceeds the connection's rate
+waits until its bucket fills again: nothing is dropped, for official clients send all their
+subscribes at once after a reconnect and never repeat one. When too much waits, the connection is
+not read further.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from herenow.server.users import SigningIn
 
 EVERYTHING: Final = ""
-PAUSE_RATE: Final = 1
-PAUSE_ORDER: Final = 2
+PAUSE_FULL: Final = 1 << 0
 MAX_WAITING_MESSAGES: Final = 64
 MAX_WAITING_BYTES: Final = 65_536
 BURST_SECONDS: Final = 24
 THROTTLED_TOO_LONG_SECONDS: Final = 10.0
+CALM_SECONDS: Final = 1.0
 
 
 class Received(NamedTuple):
-    message: ClientMessage
+    """A message, or the text of what is wrong with one."""
+
+    message: ClientMessage | str
     size: int
 
 
@@ -43,6 +46,7 @@ class Inbox:
 
     __slots__ = (
         "_bucket",
+        "_calm_since",
         "_connection",
         "_throttled_since",
         "_unpaid",
@@ -59,54 +63,53 @@ class Inbox:
         self._waiting_for: Counter[str] = Counter()
         self._waiting_bytes = 0
         self._unpaid: deque[Received] = deque()
-        self._throttled_since: float | None = None
+        self._throttled_since = self._calm_since = float("-inf")
         rate = connection.hub.app.limits.messages_per_second
         now = connection.hub.timers.now()
         self._bucket = TokenBucket(rate, rate * BURST_SECONDS, now) if rate else None
 
-    def receive(self, message: ClientMessage, size: int) -> None:
+    def receive(self, message: ClientMessage | str, size: int) -> None:
         """Do what *message* asks, now or when its turn comes. *size* is that of its frame."""
         item = Received(message, size)
-        if self._unpaid:
-            self._unpaid.append(item)
-        elif self._pay():
+        if not self._unpaid and self._pay():
             self._take(item)
-        else:
-            self._unpaid.append(item)
+            return
+        if not self._unpaid:
             self._throttle()
+        self._unpaid.append(item)
+        self._waiting_bytes += size
+        self._pause_if_full()
 
     def _pay(self) -> bool:
-        bucket = self._bucket
-        if bucket is None:
-            return True
-        if not bucket.take(self._connection.hub.timers.now()):
-            return False
-        if bucket.tokens >= bucket.rate:
-            self._throttled_since = None
-        return True
+        return self._bucket is None or self._bucket.take(self._connection.hub.timers.now())
 
     def _throttle(self) -> None:
+        now = self._connection.hub.timers.now()
+        if now - self._calm_since > CALM_SECONDS:
+            self._throttled_since = now
+        self._pay_later()
+
+    def _pay_later(self) -> None:
         assert self._bucket is not None
-        timers = self._connection.hub.timers
-        if self._throttled_since is None:
-            self._throttled_since = timers.now()
-        self._connection.pause_reading(PAUSE_RATE)
-        timers.call_later(self._bucket.seconds_until(self._bucket.rate), self._pay_waiting)
+        wait = self._bucket.seconds_until(self._bucket.rate)
+        self._connection.hub.timers.call_later(wait, self._pay_waiting)
 
     def _pay_waiting(self) -> None:
         if self._connection.closing:
             return
-        since = self._throttled_since
         now = self._connection.hub.timers.now()
-        if since is not None and now - since >= THROTTLED_TOO_LONG_SECONDS:
+        if now - self._throttled_since >= THROTTLED_TOO_LONG_SECONDS:
             self._connection.close(TOO_MANY_MESSAGES)
             return
         while self._unpaid and self._pay():
-            self._take(self._unpaid.popleft())
+            item = self._unpaid.popleft()
+            self._waiting_bytes -= item.size
+            self._take(item)
         if self._unpaid:
-            self._throttle()
+            self._pay_later()
         else:
-            self._connection.resume_reading(PAUSE_RATE)
+            self._calm_since = now
+        self._resume_if_room()
 
     def _take(self, item: Received) -> None:
         if self.under_way or self._waiting:
@@ -121,20 +124,26 @@ class Inbox:
         self._waiting.append((key, item))
         self._waiting_for[key] += 1
         self._waiting_bytes += item.size
-        if self._is_full():
-            self._connection.pause_reading(PAUSE_ORDER)
+        self._pause_if_full()
 
     def _must_wait(self, key: str) -> bool:
         if EVERYTHING in self.under_way or EVERYTHING in self._waiting_for:
             return True
         if key == EVERYTHING:
             return bool(self._waiting)
-        return key in self.under_way or key in self._waiting_for
+        return key in self.under_way
 
     def _is_full(self) -> bool:
-        return (
-            len(self._waiting) >= MAX_WAITING_MESSAGES or self._waiting_bytes >= MAX_WAITING_BYTES
-        )
+        waiting = len(self._waiting) + len(self._unpaid)
+        return waiting >= MAX_WAITING_MESSAGES or self._waiting_bytes >= MAX_WAITING_BYTES
+
+    def _pause_if_full(self) -> None:
+        if self._is_full():
+            self._connection.pause_reading(PAUSE_FULL)
+
+    def _resume_if_room(self) -> None:
+        if not self._is_full():
+            self._connection.resume_reading(PAUSE_FULL)
 
     def release(self, key: str) -> None:
         """The request under *key* is answered; what waited for it may go on."""
@@ -145,13 +154,12 @@ class Inbox:
         waiting = self._forget_waiting()
         for waiting_for, item in waiting:
             self._take_in_order(waiting_for, item)
-        if not self._is_full():
-            self._connection.resume_reading(PAUSE_ORDER)
+        self._resume_if_room()
 
     def _forget_waiting(self) -> deque[tuple[str, Received]]:
         waiting, self._waiting = self._waiting, deque()
         self._waiting_for.clear()
-        self._waiting_bytes = 0
+        self._waiting_bytes -= sum(item.size for _, item in waiting)
         return waiting
 
     def abandon(self, grace: float) -> None:
@@ -163,8 +171,10 @@ class Inbox:
             request.abandon(grace)
 
 
-def _ordered_by(message: ClientMessage) -> str:
+def _ordered_by(message: ClientMessage | str) -> str:
     """The channel that *message* is about; ``EVERYTHING`` for a sign-in."""
+    if isinstance(message, str):
+        return "?"
     if message.event in ("pusher:subscribe", "pusher:unsubscribe"):
         fields = decode_hash(message.data) or {}
         channel = fields.get("channel")

@@ -21,6 +21,7 @@ from herenow.protocol.signing import parse_query
 from herenow.server import handshake
 from herenow.server.connection import Connection
 from herenow.server.counters import Counters
+from herenow.server.delivery import Deliveries
 from herenow.server.front import Peer
 from herenow.server.hub import Hub
 from herenow.server.limits import DROP_BEYOND, Addresses
@@ -29,6 +30,8 @@ from herenow.server.timers import TimerWheel
 from herenow.webhooks.events import Sink
 
 CLOSES_PER_SECOND: Final = 500
+CLOSING_TICK_SECONDS: Final = 0.01
+CLOSING_SHARE: Final = 0.7
 DESCRIPTOR_RESERVE: Final = 64
 
 log = logging.getLogger("herenow.node")
@@ -79,6 +82,8 @@ class Node:
         self._sink = sink
         self._hubs: dict[str, Hub] = {}
         self._ledger_ids = itertools.count(1)
+        self.loop = asyncio.get_running_loop()
+        self._deliveries = Deliveries(self.loop, counters)
         self._sockets = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -101,7 +106,7 @@ class Node:
                 self._sink,
                 self.timers,
                 self.counters,
-                asyncio.get_running_loop(),
+                self._deliveries,
                 self._ledger_ids,
             )
         return hub
@@ -129,7 +134,7 @@ class Node:
         self._sockets += 1
         self._empty.clear()
         maximum = self.settings.max_descriptors
-        if maximum and self._sockets > maximum - DESCRIPTOR_RESERVE // 4:
+        if maximum and self._sockets > maximum - DESCRIPTOR_RESERVE // 2:
             self._over_capacity()
             return False
         return True
@@ -172,7 +177,7 @@ class Node:
             reason = app.code.name.lower()
             self.counters.connections_refused[reason] += 1
             self._refusal_log.warning(
-                f"connection refused: {reason}", detail=clean(app.message), address=peer.address
+                f"connection refused: {reason}", detail=app.message, address=peer.address
             )
             return RefusedConnection(transport, app, self.timers, lambda: self.released(peer))
         hub = self.hub(app)
@@ -223,7 +228,7 @@ class Node:
         self.counters.refusals[refused.reason] += 1
         self._refusal_log.warning(
             f"request refused: {refused.reason}",
-            detail=clean(refused.log or refused.message),
+            detail=refused.log or refused.message,
             app=connection.hub.app.id,
             socket_id=connection.session.socket_id,
         )
@@ -236,19 +241,22 @@ class Node:
     async def drain(self) -> None:
         """Close every connection with 4200, spread over the grace, and wait until they are gone."""
         self.draining = True
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.settings.shutdown_grace_seconds
+        start = self.loop.time()
+        grace = self.settings.shutdown_grace_seconds
         connections = [item for hub in self.hubs() for item in hub.connections.values()]
-        pause = min(
-            self.settings.shutdown_grace_seconds * 0.7 / max(len(connections), 1),
-            1 / CLOSES_PER_SECOND,
-        )
-        for connection in connections:
-            grace = max(connection.hub.app.leave_grace_seconds, self.settings.drain_grace_seconds)
-            connection.close(errors.RECONNECT, grace)
-            await asyncio.sleep(pause)
+        spread = min(grace * CLOSING_SHARE, len(connections) / CLOSES_PER_SECOND)
+        closed = 0
+        while closed < len(connections):
+            elapsed = self.loop.time() - start
+            share = elapsed / spread if spread else 1.0
+            due = min(len(connections), int(share * len(connections)) + 1)
+            for connection in connections[closed:due]:
+                stay = connection.hub.app.leave_grace_seconds
+                connection.close(errors.RECONNECT, max(stay, self.settings.drain_grace_seconds))
+            closed = due
+            await asyncio.sleep(CLOSING_TICK_SECONDS)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(start + grace):
                 await self._empty.wait()
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+MAX_HOST_LENGTH: Final = 261
 _SECURE_SCHEMES: Final = ("https", "wss")
 
 
@@ -75,9 +76,14 @@ def is_loopback(address: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
-@lru_cache(maxsize=1024)
 def is_loopback_host(host: str) -> bool:
     """Whether a ``Host`` value, with or without a port, names the machine itself."""
+    # Longer is no host name, and not worth the memory of the cache.
+    return len(host) <= MAX_HOST_LENGTH and _is_loopback_host(host)
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback_host(host: str) -> bool:
     name = _without_port(host.strip()).lower().removesuffix(".")
     return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from herenow.protocol import messages
 from herenow.protocol.errors import Closing
 from herenow.protocol.websocket import Decoder, Opcode, close_frame, text_frame
 from herenow.server.timers import Timer, TimerWheel
 
-CLOSING_SECONDS = 1.0
-_MAX_IGNORED_BYTES = 65_536
+CLOSING_SECONDS: Final = 1.0
+_MAX_IGNORED_BYTES: Final = 65_536
 
 
 class RefusedConnection(asyncio.Protocol):

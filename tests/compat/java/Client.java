@@ -1,6 +1,7 @@
 import com.google.gson.Gson;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import com.google.gson.JsonPrimitive;
 import com.pusher.client.Pusher;
 import com.pusher.client.PusherOptions;
 import com.pusher.client.channel.PresenceChannelEventListener;
@@ -21,6 +22,7 @@ import java.util.HexFormat;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
@@ -67,6 +69,13 @@ public final class Client implements ConnectionEventListener {
                 pusher.user().bind(event, this::onEvent);
                 pusher.signin();
             }
+            case "offers" -> {
+                String name = command.get("name").getAsString();
+                boolean offered = Stream.of(Pusher.class, com.pusher.client.user.User.class)
+                    .flatMap(type -> Stream.of(type.getMethods()))
+                    .anyMatch(method -> method.getName().equals(name));
+                print(Map.of("answer", "offers", "value", offered));
+            }
             default -> throw new IllegalArgumentException(command.toString());
         }
     }
@@ -96,7 +105,8 @@ public final class Client implements ConnectionEventListener {
         if (channel.startsWith("private-encrypted-")) {
             answer.put("shared_secret", sharedSecret(channel));
         }
-        answer.put("auth", text("key") + ":" + sign(signed));
+        boolean forged = settings.getAsJsonArray("forged").contains(new JsonPrimitive(channel));
+        answer.put("auth", text("key") + ":" + sign(forged ? signed + "forged" : signed));
         return GSON.toJson(answer);
     }
 
@@ -132,9 +142,13 @@ public final class Client implements ConnectionEventListener {
         return settings.get(setting).getAsString();
     }
 
-    private static synchronized void report(String on, String event, Object data) {
+    private static void report(String on, String event, Object data) {
         Map<String, Object> report = new TreeMap<>(Map.of("on", on, "event", event));
         report.put("data", data);
+        print(report);
+    }
+
+    private static synchronized void print(Map<String, Object> report) {
         byte[] line = (GSON.toJson(report) + "\n").getBytes(StandardCharsets.UTF_8);
         System.out.write(line, 0, line.length);
         System.out.flush();

@@ -1,0 +1,1 @@
+"""What applications import to talk to a server of the protocol; ``herenow`` names all of it."""

@@ -1,0 +1,153 @@
+"""What leaves in a turn of the loop, and in which order.
+
+Frames for one channel that arise in one turn are one batch: one write per subscriber. The batches
+of all channels of a node wait in one queue, and a turn takes from it what a few milliseconds allow;
+then the loop serves others. A batch for very many is taken in slices, in turn with the batches of
+other channels, and never overtaken by its own channel's later ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from herenow.server.counters import Counters
+
+if TYPE_CHECKING:
+    from herenow.server.channels import Channel
+    from herenow.server.connection import Connection
+
+SLICE: Final = 512
+
+Receiver = tuple["Connection", int]
+
+
+class Outgoing(NamedTuple):
+    """A frame on its way: for all, for all but ``skip``, or for ``only`` one."""
+
+    frame: bytes
+    skip: Connection | None
+    only: Connection | None
+
+
+class Batch:
+    """Frames of one channel that follow its frame number ``first``.
+
+    They are for those who subscribed before each arose. ``open`` until delivery begins.
+    """
+
+    __slots__ = ("_position", "_receivers", "channel", "first", "open", "outgoing")
+
+    def __init__(self, channel: Channel, first: int) -> None:
+        self.channel = channel
+        self.first = first
+        self.open = True
+        self.outgoing: list[Outgoing] = []
+        self._receivers: list[Receiver] | None = None
+        self._position = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether some subscribers have it and others are yet to get it."""
+        return self._receivers is not None
+
+    def deliver(self, counters: Counters) -> int:
+        """Write to up to a slice of subscribers, and say to how many; at the end it is empty."""
+        self.open = False
+        subscribers = self.channel.subscribers
+        receivers: Collection[Receiver]
+        if self._receivers is None:
+            if len(subscribers) <= SLICE:
+                receivers = subscribers.items()
+                self._write(receivers, counters)
+                self.outgoing = []
+                return len(receivers)
+            self._receivers = list(subscribers.items())
+        end = self._position + SLICE
+        # Who left gets nothing more, even if he is back: then he joined after these frames arose.
+        receivers = [
+            item
+            for item in self._receivers[self._position : end]
+            if subscribers.get(item[0]) == item[1]
+        ]
+        self._position = end
+        self._write(receivers, counters)
+        if end >= len(self._receivers):
+            self.outgoing = []
+        return SLICE
+
+    def _write(self, receivers: Collection[Receiver], counters: Counters) -> None:
+        if len(self.outgoing) == 1 and self.outgoing[0].only is None:
+            self._write_one(receivers, counters)
+            return
+        shared = [item.frame for item in self.outgoing if item.only is None]
+        blob = b"".join(shared)
+        apart = {item.skip or item.only for item in self.outgoing}
+        for connection, since in receivers:
+            if since <= self.first and connection not in apart:
+                counters.messages_out += len(shared)
+                if blob:
+                    connection.write(blob)
+                continue
+            frames = self.frames_for(connection, since)
+            counters.messages_out += len(frames)
+            if frames:
+                connection.write(b"".join(frames))
+
+    def _write_one(self, receivers: Collection[Receiver], counters: Counters) -> None:
+        frame, skip, _ = self.outgoing[0]
+        first = self.first
+        counters.messages_out += len(receivers)
+        for connection, since in receivers:
+            if since <= first and connection is not skip:
+                connection.write(frame)
+            else:
+                counters.messages_out -= 1
+
+    def frames_for(self, connection: Connection, since: int) -> list[bytes]:
+        """What *connection*, a subscriber since frame number *since*, is to get of this."""
+        return [
+            item.frame
+            for item in self.outgoing[max(0, since - self.first) :]
+            if item.skip is not connection and item.only in (None, connection)
+        ]
+
+    def is_yet_to_reach(self, connection: Connection) -> bool:
+        """Whether *connection*, a subscriber, has not been written to yet."""
+        if self._receivers is None:
+            return True
+        return any(item[0] is connection for item in self._receivers[self._position :])
+
+
+class Deliveries:
+    """The queue of a node: a turn takes about ``SLICE`` subscribers, at most twice that."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
+        self._loop = loop
+        self._counters = counters
+        self._queue: deque[Batch] = deque()
+
+    def add(self, batch: Batch) -> None:
+        """Deliver *batch* at the end of this turn, or when it comes to its place."""
+        if not self._queue:
+            self._loop.call_soon(self._run)
+        self._queue.append(batch)
+
+    def _run(self) -> None:
+        budget = SLICE
+        queue = self._queue
+        while queue and budget > 0:
+            batch = queue.popleft()
+            batches = batch.channel.batches
+            if batches[0] is batch:
+                budget -= 1 + batch.deliver(self._counters)
+                if not batch.outgoing:
+                    batches.popleft()
+                    continue
+            else:
+                budget -= 1
+            queue.append(batch)
+        if queue:
+            self._loop.call_soon(self._run)
