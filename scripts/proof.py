@@ -1,8 +1,9 @@
-"""Run every test suite by itself and write docs/proof.md and docs/proof.json."""
+"""Run every test suite by itself and write docs/proof.md, docs/proof.json and docs/compat.md."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
+COMPAT: Final = "tests/compat"
 
 
 @dataclass
@@ -50,12 +52,24 @@ def paths_by_suite() -> dict[str, list[str]]:
 def run_suite(name: str, paths: list[str]) -> Suite:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
+        matrix = Path(scratch, "compat.json")
+        environment = os.environ | (
+            {"HERENOW_COMPAT_REPORT": str(matrix)} if name == COMPAT else {}
+        )
         command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *paths]
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         suite = read_report(name, report) if report.exists() else Suite(name)
+        if matrix.exists() and not write_compat_page(matrix):
+            suite.failures.append(Case(name, "a library has no test of some feature"))
     if code and not suite.failures:
         suite.failures.append(Case(name, f"pytest ended with exit code {code}"))
     return suite
+
+
+def write_compat_page(matrix: Path) -> bool:
+    """Whether every library has a test of every feature."""
+    command = [sys.executable, "scripts/compat.py", str(matrix)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def read_report(name: str, report: Path) -> Suite:

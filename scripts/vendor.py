@@ -1,4 +1,4 @@
-"""Fetch the browser-side files with npm and lay them where the admin pages look for them.
+"""Fetch the browser-side files with npm and lay them where the pages look for them.
 
 Does nothing when they are there already, as in a source distribution. Without npm it says what
 will be missing and succeeds: the server works without its pages' scripts.
@@ -17,15 +17,18 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 WEB: Final = ROOT / "web"
 MODULES: Final = WEB / "node_modules"
-VENDOR: Final = ROOT / "src/herenow/admin/static/vendor"
-STAMP: Final = VENDOR / "package-lock.sha256"
+ADMIN: Final = ROOT / "src/herenow/admin/static/vendor"
+DEMO: Final = ROOT / "src/herenow/demo/static/vendor"
+STAMP: Final = "package-lock.sha256"
 
 FILES: Final = {
-    "preact/dist/preact.module.js": "preact.module.js",
-    "preact/hooks/dist/hooks.module.js": "hooks.module.js",
-    "preact/LICENSE": "preact.LICENSE",
-    "htm/dist/htm.module.js": "htm.module.js",
-    "htm/LICENSE": "htm.LICENSE",
+    "preact/dist/preact.module.js": ADMIN / "preact.module.js",
+    "preact/hooks/dist/hooks.module.js": ADMIN / "hooks.module.js",
+    "preact/LICENSE": ADMIN / "preact.LICENSE",
+    "htm/dist/htm.module.js": ADMIN / "htm.module.js",
+    "htm/LICENSE": ADMIN / "htm.LICENSE",
+    "pusher-js/dist/web/pusher.min.js": DEMO / "pusher.min.js",
+    "pusher-js/LICENCE": DEMO / "pusher-js.LICENSE",
 }
 
 # A browser resolves no bare name, and an import map would need an exception from the page's CSP.
@@ -49,17 +52,18 @@ def fetch() -> None:
 
 def lay_out() -> None:
     """Copy what browsers load, with the licences."""
-    VENDOR.mkdir(parents=True, exist_ok=True)
-    for source, name in FILES.items():
+    for source, target in FILES.items():
         text = (MODULES / source).read_text(encoding="utf-8")
-        if name.endswith(".js"):
+        if target.suffix == ".js":
             text = _BARE_PREACT.sub(r"\1\2./preact.module.js\2", _SOURCE_MAP.sub("\n", text))
-        (VENDOR / name).write_text(text, encoding="utf-8")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
 
 def is_current(digest: str) -> bool:
-    complete = all((VENDOR / name).is_file() for name in FILES.values())
-    return complete and STAMP.is_file() and STAMP.read_text() == digest
+    complete = all(target.is_file() for target in FILES.values())
+    stamps = [folder / STAMP for folder in (ADMIN, DEMO)]
+    return complete and all(stamp.is_file() and stamp.read_text() == digest for stamp in stamps)
 
 
 def main() -> None:
@@ -70,9 +74,12 @@ def main() -> None:
         fetch()
         lay_out()
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"The admin pages will be without their scripts: {error}", file=sys.stderr)
+        print(
+            f"The admin pages and the demo will be without their scripts: {error}", file=sys.stderr
+        )
         return
-    STAMP.write_text(digest)
+    for folder in (ADMIN, DEMO):
+        (folder / STAMP).write_text(digest)
 
 
 if __name__ == "__main__":

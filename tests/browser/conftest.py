@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from browser.program import Program, running_node_chat
 from compat.serving import Server, running
+from demo.serving import Chat, running_chat
+from herenow.demo.pages import Pages
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES: Final = [
@@ -44,6 +46,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A server as it is without configuration."""
     with running(Server(tmp_path)) as started:
         yield started
+
+
+@pytest.fixture
+def demo_chat(server: Server) -> Iterator[Chat]:
+    """The chat of the demo on a free port, beside a server that can be stopped."""
+    if not Pages().complete:
+        pytest.skip("run scripts/vendor.py first: pusher-js is missing")
+    with running_chat(server) as chat:
+        yield chat
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import pusher
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, WebSocket, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from browser.program import Program
+from browser.visitors import Visitors
 from compat.serving import DEFAULT_APP, Server
 
 SALES = "presence-business-sales"
@@ -20,51 +21,23 @@ AFTER_GRACE_MS = 10_000
 RECONNECT_MS = 40_000
 
 
-class Visitors:
-    """Each person has a browser of their own; further pages of it are tabs."""
-
-    def __init__(self, chromium: Browser, program: Program) -> None:
-        self.url = program.url
-        self.addresses: list[str] = []
-        self.complaints: list[str] = []
-        self._chromium = chromium
-        self._browsers: dict[str, BrowserContext] = {}
+class Chatters(Visitors):
+    """The visitors of the chat."""
 
     def enter(self, name: str, room: str = SALES) -> Page:
         """Open a tab of *name* in *room*, and pick the person in the first one."""
-        first = name not in self._browsers
-        if first:
-            self._browsers[name] = self._chromium.new_context()
-        page = self._browsers[name].new_page()
-        page.on("request", self._note_request)
-        page.on("websocket", self._note_socket)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda line: self._note_console(line.type, line.text))
-        page.goto(f"{self.url}/#{room}")
+        first = self.is_new(name)
+        page = self.open(name, f"/#{room}")
         if first:
             page.get_by_role("button", name=name, exact=True).click()
         expect(page.get_by_role("status")).to_have_text("Connected")
         expect(member(page, name)).to_be_visible()
         return page
 
-    def _note_request(self, request: Request) -> None:
-        self.addresses.append(request.url)
-
-    def _note_socket(self, socket: WebSocket) -> None:
-        self.addresses.append(socket.url)
-
-    def _note_console(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
-
-    def close(self) -> None:
-        for browser in self._browsers.values():
-            browser.close()
-
 
 @pytest.fixture
-def visitors(chromium: Browser, node_chat: Program) -> Iterator[Visitors]:
-    visitors = Visitors(chromium, node_chat)
+def visitors(chromium: Browser, node_chat: Program) -> Iterator[Chatters]:
+    visitors = Chatters(chromium, node_chat.url)
     yield visitors
     visitors.close()
 
@@ -92,7 +65,7 @@ def expect_message(page: Page, sender: str, text: str) -> None:
     expect(message).to_contain_text(sender)
 
 
-def test_who_is_here(visitors: Visitors) -> None:
+def test_who_is_here(visitors: Chatters) -> None:
     emily = visitors.enter("Emily")
     expect(members(emily)).to_have_count(1)
 
@@ -116,7 +89,7 @@ def test_who_is_here(visitors: Visitors) -> None:
     assert visitors.complaints == []
 
 
-def test_a_reload_is_no_departure(visitors: Visitors) -> None:
+def test_a_reload_is_no_departure(visitors: Chatters) -> None:
     emily, john = visitors.enter("Emily"), visitors.enter("John")
     expect(members(emily)).to_have_count(2)
     john.reload()
@@ -127,7 +100,7 @@ def test_a_reload_is_no_departure(visitors: Visitors) -> None:
     expect(members(emily)).to_have_count(2)
 
 
-def test_leaving_a_room_shows_at_once(visitors: Visitors) -> None:
+def test_leaving_a_room_shows_at_once(visitors: Chatters) -> None:
     emily, john = visitors.enter("Emily"), visitors.enter("John")
     expect(members(emily)).to_have_count(2)
     john.get_by_role("link", name="Music").click()
@@ -135,7 +108,7 @@ def test_leaving_a_room_shows_at_once(visitors: Visitors) -> None:
     expect(members(emily)).to_have_count(1, timeout=GRACE_MS - 500)
 
 
-def test_the_admin_is_one_in_business_rooms_only(visitors: Visitors) -> None:
+def test_the_admin_is_one_in_business_rooms_only(visitors: Chatters) -> None:
     emily, john = visitors.enter("Emily"), visitors.enter("John")
     for page in (emily, john):
         expect(member(page, "Emily")).to_contain_text("Admin")
@@ -148,7 +121,7 @@ def test_the_admin_is_one_in_business_rooms_only(visitors: Visitors) -> None:
         expect(page.get_by_text("Admin")).to_have_count(0)
 
 
-def test_messages_are_text(visitors: Visitors) -> None:
+def test_messages_are_text(visitors: Chatters) -> None:
     emily, john = visitors.enter("Emily", GAMING), visitors.enter("John", GAMING)
     markup = "<img src=x onerror=alert(1)> <b>Grüße</b> ☕"
     say(john, markup)
@@ -159,7 +132,7 @@ def test_messages_are_text(visitors: Visitors) -> None:
     assert visitors.complaints == []
 
 
-def test_messages_stay_in_their_room(visitors: Visitors) -> None:
+def test_messages_stay_in_their_room(visitors: Chatters) -> None:
     emily, john = visitors.enter("Emily", GAMING), visitors.enter("John")
     say(john, "for the sales room")
     expect_message(john, "John", "for the sales room")
@@ -170,7 +143,7 @@ def test_messages_stay_in_their_room(visitors: Visitors) -> None:
     assert "for the sales room" not in emily.get_by_role("log").inner_text()
 
 
-def test_a_restart_of_the_server(visitors: Visitors, server: Server) -> None:
+def test_a_restart_of_the_server(visitors: Chatters, server: Server) -> None:
     emily = visitors.enter("Emily")
     server.stop()
     expect(emily.get_by_role("status")).to_have_text("Reconnecting…")
@@ -182,7 +155,7 @@ def test_a_restart_of_the_server(visitors: Visitors, server: Server) -> None:
     expect_message(emily, "John", "we are back")
 
 
-def test_a_terminated_person_may_connect_again(visitors: Visitors, server: Server) -> None:
+def test_a_terminated_person_may_connect_again(visitors: Chatters, server: Server) -> None:
     emily = visitors.enter("Emily")
     backend = pusher.Pusher(
         DEFAULT_APP.id,
@@ -199,14 +172,14 @@ def test_a_terminated_person_may_connect_again(visitors: Visitors, server: Serve
     expect(members(emily)).to_have_count(1)
 
 
-def test_signing_out_ends_it_in_every_tab(visitors: Visitors) -> None:
+def test_signing_out_ends_it_in_every_tab(visitors: Chatters) -> None:
     first, second = visitors.enter("Emily"), visitors.enter("Emily")
     first.get_by_role("button", name="Sign out").click()
     for page in (first, second):
         expect(page.get_by_role("heading", name="Who are you?")).to_be_visible()
 
 
-def test_the_keyboard_is_enough(visitors: Visitors) -> None:
+def test_the_keyboard_is_enough(visitors: Chatters) -> None:
     emily = visitors.enter("Emily")
     emily.get_by_role("link", name="Gaming").focus()
     emily.keyboard.press("Enter")
@@ -220,7 +193,7 @@ def test_the_keyboard_is_enough(visitors: Visitors) -> None:
     expect_message(emily, "Emily", "first line\nsecond line")
 
 
-def test_no_host_but_ours_is_contacted(visitors: Visitors, server: Server) -> None:
+def test_no_host_but_ours_is_contacted(visitors: Chatters, server: Server) -> None:
     """Statement 156."""
     emily = visitors.enter("Emily")
     say(emily, "hello")

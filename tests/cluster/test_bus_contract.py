@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.engines import START, BusEngine
+from cluster.engines import BusEngine
 from herenow.cluster.base import CachedEvent, Publication
 
 

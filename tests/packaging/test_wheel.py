@@ -9,21 +9,28 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-VENDOR: Final = "herenow/admin/static/vendor/"
-VENDORED: Final = {"preact.module.js", "htm.module.js", "preact.LICENSE", "htm.LICENSE"}
+VENDORED: Final = {
+    "admin/static/vendor/preact.module.js",
+    "admin/static/vendor/preact.LICENSE",
+    "admin/static/vendor/htm.module.js",
+    "admin/static/vendor/htm.LICENSE",
+    "demo/static/vendor/pusher.min.js",
+    "demo/static/vendor/pusher-js.LICENSE",
+}
 
 _READY: Final = re.compile(r"herenow ready public=(\S+) admin=(\S+)\n")
+_DEMO: Final = re.compile(r"herenow demo (\S+)\n")
 _IMPORT: Final = re.compile(r"""\b(?:from|import)\s*\(?\s*["']([./][^"']+)["']""")
 
 
@@ -69,7 +76,8 @@ def sdist(distributions: Path) -> Path:
 
 def vendored_in(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        return {name.removeprefix(VENDOR) for name in archive.namelist() if name.startswith(VENDOR)}
+        names = archive.namelist()
+    return {name.removeprefix("herenow/") for name in names if "/static/vendor/" in name}
 
 
 def test_the_wheel_brings_the_browser_files_with_their_licences(wheel: Path) -> None:
@@ -148,37 +156,20 @@ class _References(HTMLParser):
 
 
 @contextmanager
-def serving(command: Path, cwd: Path, env: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """A running server; its public and its admin address."""
-    process = subprocess.Popen(
-        [command, "serve", "--port", "0", "--admin-port", "0"],
-        cwd=cwd,
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def running(command: Sequence[str | Path], cwd: Path, env: dict[str, str]) -> Iterator[IO[str]]:
+    """A running program; what it prints."""
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True)
     with process:
         try:
             assert process.stdout is not None
-            ready = _READY.fullmatch(process.stdout.readline())
-            assert ready is not None
-            yield ready[1], ready[2]
+            yield process.stdout
         finally:
             process.terminate()
 
 
-def test_the_installed_wheel_serves_its_admin_page_whole(wheel: Path, tmp_path: Path) -> None:
-    """Every script, module and style sheet that the page names, and that those name, is there."""
-    environment = environment_without_npm(tmp_path)
-    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    scripts = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    install = [str(scripts / "python"), "-m", "pip", "install", "--quiet"]
-    run(*install, "--disable-pip-version-check", f"{wheel}[server]", cwd=tmp_path, env=environment)
-
-    with (
-        serving(scripts / "herenow", tmp_path, environment) as (_, admin),
-        httpx2.Client(base_url=admin, trust_env=False, timeout=10) as client,
-    ):
+def files_of_page(address: str) -> set[str]:
+    """Open the page at *address* and all that it loads: the paths, each of which was there."""
+    with httpx2.Client(base_url=address, trust_env=False, timeout=10) as client:
         page = client.get("/")
         assert page.status_code == 200
         references = _References()
@@ -194,5 +185,38 @@ def test_the_installed_wheel_serves_its_admin_page_whole(wheel: Path, tmp_path: 
             assert answer.status_code == 200, path
             if path.endswith(".js"):
                 waiting += [urljoin(path, name) for name in _IMPORT.findall(answer.text)]
+    return seen
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of the wheel, installed into an empty environment."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+    scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    install = [str(scripts / "python"), "-m", "pip", "install", "--quiet"]
+    environment = environment_without_npm(folder)
+    run(*install, "--disable-pip-version-check", f"{wheel}[server]", cwd=folder, env=environment)
+    return scripts / "herenow"
+
+
+def test_the_installed_wheel_serves_its_admin_page_whole(installed: Path, tmp_path: Path) -> None:
+    """Every script, module and style sheet that the page names, and that those name, is there."""
+    command = [str(installed), "serve", "--port", "0", "--admin-port", "0"]
+    with running(command, tmp_path, environment_without_npm(tmp_path)) as output:
+        ready = _READY.fullmatch(output.readline())
+        assert ready is not None
+        seen = files_of_page(ready[2])
 
     assert any("/vendor/" in path for path in seen), seen
+
+
+def test_the_installed_wheel_runs_the_demo_whole(installed: Path, tmp_path: Path) -> None:
+    command = [str(installed), "demo", "--port", "0", "--app-port", "0", "--admin-port", "0"]
+    with running(command, tmp_path, environment_without_npm(tmp_path)) as output:
+        assert _READY.fullmatch(output.readline()) is not None
+        ready = _DEMO.fullmatch(output.readline())
+        assert ready is not None
+        seen = files_of_page(ready[1])
+
+    assert {"/static/vendor/pusher.min.js", "/static/style.css", "/static/typing.js"} <= seen

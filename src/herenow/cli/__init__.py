@@ -7,6 +7,7 @@ import sys
 import click
 
 from herenow import __version__
+from herenow.cli.demo import demo
 from herenow.cli.serve import serve
 
 
@@ -22,3 +23,4 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(demo)

@@ -12,8 +12,8 @@ import click
 from herenow.config import AdminConfig, ClusterConfig, ConfigError, ServerConfig, load_config
 from herenow.config.settings import settings_of
 
-_SERVER_EXTRA: Final = ("httptools", "prometheus_client", "starlette", "structlog", "uvicorn")
-_COULD_NOT_RUN: Final = 1
+SERVER_EXTRA: Final = ("httptools", "prometheus_client", "starlette", "structlog", "uvicorn")
+COULD_NOT_RUN: Final = 1
 _WRONG_USAGE: Final = 2
 
 
@@ -77,12 +77,12 @@ def serve(
         for problem in problems:
             click.echo(f"  {problem}", err=True)
         context.exit(_WRONG_USAGE)
-    if any(find_spec(module) is None for module in _SERVER_EXTRA):
+    if any(find_spec(module) is None for module in SERVER_EXTRA):
         click.echo(
             'herenow serve needs the server extra: pip install "herenow[server]"',
             err=True,
         )
-        context.exit(_COULD_NOT_RUN)
+        context.exit(COULD_NOT_RUN)
 
     from herenow import compose
 

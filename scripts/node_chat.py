@@ -23,8 +23,8 @@ STOP_SECONDS: Final = 15
 _ADDRESS: Final = re.compile(r"http://[^\s:]+:(\d+)")
 
 
-class DemoFailed(Exception):
-    """The demo cannot run; the text says why and what to do."""
+class ChatFailed(Exception):
+    """The chat cannot run; the text says why and what to do."""
 
 
 class Line(NamedTuple):
@@ -77,16 +77,16 @@ def _read(name: str, output: IO[str], lines: queue.Queue[Line]) -> None:
 
 
 def check_port(option: str, port: int) -> None:
-    """Raise :class:`DemoFailed` when somebody listens on *port*."""
+    """Raise :class:`ChatFailed` when somebody listens on *port*."""
     with socket.socket() as probe:
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise DemoFailed(
+            raise ChatFailed(
                 f"Port {port} cannot be used: {error.strerror}.\n"
-                f"Stop what listens there, or choose another: make demo {option}={port + 10}"
+                f"Stop what listens there, or choose another: make node-chat {option}={port + 10}"
             ) from None
 
 
@@ -96,9 +96,9 @@ def wait_until_ready(name: str, lines: queue.Queue[Line]) -> str:
         try:
             line = lines.get(timeout=READY_SECONDS)
         except queue.Empty:
-            raise DemoFailed(f"{name} was not ready within {READY_SECONDS} seconds.") from None
+            raise ChatFailed(f"{name} was not ready within {READY_SECONDS} seconds.") from None
         if line.text is None:
-            raise DemoFailed(f"{line.program} has ended.")
+            raise ChatFailed(f"{line.program} has ended.")
         if line.program == name and " ready " in line.text:
             return line.text
 
@@ -106,7 +106,7 @@ def wait_until_ready(name: str, lines: queue.Queue[Line]) -> str:
 def run(port: int, server_port: int, admin_port: int) -> None:
     node = shutil.which("node")
     if node is None:
-        raise DemoFailed("The chat needs Node.js 20 or newer.")
+        raise ChatFailed("The chat needs Node.js 20 or newer.")
     check_port("SERVER_PORT", server_port)
     check_port("ADMIN_PORT", admin_port)
     check_port("PORT", port)
@@ -134,7 +134,7 @@ def run(port: int, server_port: int, admin_port: int) -> None:
         while True:
             line = lines.get()
             if line.text is None:
-                raise DemoFailed(f"{line.program} has ended.")
+                raise ChatFailed(f"{line.program} has ended.")
             print(f"{line.program}: {line.text}", flush=True)
     finally:
         for program in reversed(programs):
@@ -150,7 +150,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(options.port, options.server_port, options.admin_port)
-    except DemoFailed as failed:
+    except ChatFailed as failed:
         sys.exit(str(failed))
     except KeyboardInterrupt:
         print("\nBoth are stopped.")

@@ -1,4 +1,4 @@
-"""``scripts/demo.py``, which ``make demo`` ends in."""
+"""``scripts/node_chat.py``, which ``make node-chat`` ends in."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import httpx2
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SCRIPT: Final = ROOT / "scripts/demo.py"
+SCRIPT: Final = ROOT / "scripts/node_chat.py"
 FREE_PORTS: Final = ("--port", "0", "--server-port", "0", "--admin-port", "0")
 
 
 @pytest.fixture
-def demo() -> Iterator[subprocess.Popen[str]]:
+def chat() -> Iterator[subprocess.Popen[str]]:
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
     if not (ROOT / "examples/node-chat/node_modules").is_dir():
@@ -41,7 +41,7 @@ def listens(address: str) -> bool:
 
 
 def addresses(process: subprocess.Popen[str]) -> dict[str, str]:
-    """What the demo says when it runs: an address for each of its programs."""
+    """What the script says when both run: an address for each of its programs."""
     found: dict[str, str] = {}
     assert process.stdout is not None
     for line in process.stdout:
@@ -54,16 +54,16 @@ def addresses(process: subprocess.Popen[str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_runs_a_server_and_the_chat_until_it_is_told_to_stop(
-    demo: subprocess.Popen[str], number: signal.Signals
+    chat: subprocess.Popen[str], number: signal.Signals
 ) -> None:
-    running = addresses(demo)
+    running = addresses(chat)
     page = httpx2.get(running["chat"], trust_env=False)
     assert page.status_code == 200
     assert listens(running["herenow"])
 
-    demo.send_signal(number)
+    chat.send_signal(number)
 
-    assert demo.wait(timeout=60) == 0
+    assert chat.wait(timeout=60) == 0
     assert not listens(running["herenow"])
     assert not listens(running["chat"])
 
@@ -83,7 +83,7 @@ def test_a_port_in_use_is_named_with_the_way_out(option: str, variable: str) -> 
 
     assert (result.returncode, result.stdout) == (1, "")
     assert f"Port {port} cannot be used" in result.stderr
-    assert f"make demo {variable}=" in result.stderr
+    assert f"make node-chat {variable}=" in result.stderr
 
 
 def test_without_node_it_is_said_what_is_missing(tmp_path: Path) -> None:
