@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# For make demo.
+# For make demo and make node-chat.
 PORT ?= 8000
 SERVER_PORT ?= 6001
 ADMIN_PORT ?= 9601
@@ -28,18 +28,24 @@ LEAVE_GRACE ?=
 NODE_CHAT := examples/node-chat
 COMPAT := tests/compat
 JAVA := $(COMPAT)/java
+GO := $(COMPAT)/go
 INSTALLED := node_modules/.package-lock.json
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 HAVE_NPM := $(shell command -v node >/dev/null && command -v npm >/dev/null && echo yes)
 HAVE_MAVEN := $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo yes)
+HAVE_GO := $(shell command -v go >/dev/null && echo yes)
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: demo
-demo: node $(VENV)/.server pages $(NODE_CHAT)/$(INSTALLED) ## Run a server and the chat, installing what they need
-	@exec $(BIN)/python scripts/demo.py --port $(PORT) --server-port $(SERVER_PORT) --admin-port $(ADMIN_PORT)
+demo: $(VENV)/.server pages ## Run a server and the demo chat, installing what they need
+	@exec $(BIN)/herenow demo --port $(SERVER_PORT) --app-port $(PORT) --admin-port $(ADMIN_PORT)
+
+.PHONY: node-chat
+node-chat: node $(VENV)/.server $(NODE_CHAT)/$(INSTALLED) ## Run a server and the chat written in Node
+	@exec $(BIN)/python scripts/node_chat.py --port $(PORT) --server-port $(SERVER_PORT) --admin-port $(ADMIN_PORT)
 
 .PHONY: test
 test: $(VENV)/.dev pages clients browser ## Run the tests, installing what they need
@@ -61,13 +67,18 @@ conformance: $(VENV)/.dev ## Test a server: TARGET=host:port APP_ID=… APP_KEY=
 		$(if $(LEAVE_GRACE),--leave-grace '$(LEAVE_GRACE)') \
 		$(PYTEST_ARGS)
 
+.PHONY: compat
+compat: $(VENV)/.dev clients ## Run every client and server library that can be had and write docs/compat.md
+	$(BIN)/python scripts/compat.py
+
 .PHONY: proof
-proof: $(VENV)/.dev pages clients browser ## Run every suite at full size and write docs/proof.md
+proof: $(VENV)/.dev pages clients browser ## Run every suite at full size and write docs/proof.md and docs/compat.md
 	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py
 
 .PHONY: docs
-docs: $(VENV)/.server ## Write docs/configuration.md from the settings
+docs: $(VENV)/.dev ## Write docs/configuration.md from the settings and build the pages into build/site
 	$(BIN)/python -m herenow.config.reference > docs/configuration.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 .PHONY: lock
 lock: ## Choose the newest development packages and write requirements-dev.lock
@@ -82,8 +93,8 @@ lock: ## Choose the newest development packages and write requirements-dev.lock
 .PHONY: clean
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf web/node_modules $(NODE_CHAT)/node_modules $(COMPAT)/node_modules $(JAVA)/target
-	rm -rf src/herenow/admin/static/vendor
+	rm -rf web/node_modules $(NODE_CHAT)/node_modules $(COMPAT)/node_modules $(JAVA)/target $(GO)/build
+	rm -rf src/herenow/admin/static/vendor src/herenow/demo/static/vendor
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -119,14 +130,23 @@ node:
 
 $(JAVA)/target/dependency: $(JAVA)/pom.xml
 	@echo "Installing the Java packages of $(JAVA)" >&2
-	@cd $(JAVA) && mvn --quiet --batch-mode dependency:copy-dependencies -DoutputDirectory=target/dependency \
-		|| { rm -rf target; echo "Maven failed: the tests with the Java client are skipped." >&2; }
+	@cd $(JAVA) && rm -rf target && mvn --quiet --batch-mode dependency:copy-dependencies -DoutputDirectory=target/dependency \
+		|| { rm -rf target; echo "Maven failed: the tests with the Java libraries are skipped." >&2; }
 	@! test -d $@ || touch $@
 
+# Modules come from the proxy only, never from a repository; the tools stay those that are there.
+$(GO)/build/backend: export GOVCS = *:off
+$(GO)/build/backend: export GOTOOLCHAIN = local
+$(GO)/build/backend: $(GO)/go.mod $(GO)/go.sum $(GO)/main.go
+	@echo "Building the Go program of $(GO)" >&2
+	@cd $(GO) && rm -rf build && go mod download && go build -trimpath -buildvcs=false -o build/backend . \
+		|| echo "Go failed: the tests with pusher-http-go are skipped." >&2
+
 .PHONY: clients
-clients: $(if $(HAVE_NPM),$(COMPAT)/$(INSTALLED) $(NODE_CHAT)/$(INSTALLED)) $(if $(HAVE_MAVEN),$(JAVA)/target/dependency)
-	@test -n '$(HAVE_NPM)' || echo "No Node.js with npm: the tests with pusher-js, with pusher for Node and of the chat are skipped." >&2
-	@test -n '$(HAVE_MAVEN)' || echo "No Java with Maven: the tests with the Java client are skipped." >&2
+clients: $(if $(HAVE_NPM),$(COMPAT)/$(INSTALLED) $(NODE_CHAT)/$(INSTALLED)) $(if $(HAVE_MAVEN),$(JAVA)/target/dependency) $(if $(HAVE_GO),$(GO)/build/backend)
+	@test -n '$(HAVE_NPM)' || echo "No Node.js with npm: the tests with pusher-js, Laravel Echo and pusher for Node and of the chat are skipped." >&2
+	@test -n '$(HAVE_MAVEN)' || echo "No Java with Maven: the tests with the Java libraries are skipped." >&2
+	@test -n '$(HAVE_GO)' || echo "No Go: the tests with pusher-http-go are skipped." >&2
 
 .PHONY: browser
 browser:

@@ -12,6 +12,7 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 NODE_MODULES: Final = HERE / "node_modules"
 JARS: Final = HERE / "java" / "target" / "dependency"
+GO_BACKEND: Final = HERE / "go" / "build" / "backend"
 
 CLIENT: Final = "client"
 SERVER: Final = "server"
@@ -79,6 +80,13 @@ def _maven(artifact: str) -> str | None:
     return versions[0] if versions else None
 
 
+def _go(module: str) -> str | None:
+    if not GO_BACKEND.exists():
+        return None
+    words = (HERE / "go" / "go.mod").read_text().split()
+    return words[words.index(module) + 1].removeprefix("v")
+
+
 PUSHER_JS: Final = Sdk("pusher-js", CLIENT, "pusher-js", _npm)
 PUSHER_JS_7: Final = Sdk("pusher-js 7", CLIENT, "pusher-js-7", _npm)
 PUSHER_JS_5: Final = Sdk("pusher-js 5", CLIENT, "pusher-js-5", _npm)
@@ -91,6 +99,7 @@ PYSHER: Final = Sdk("Pysher", CLIENT, "pysher", _pypi)
 PUSHER_NODE: Final = Sdk("pusher (npm)", SERVER, "pusher", _npm)
 PUSHER_PYTHON: Final = Sdk("pusher (PyPI)", SERVER, "pusher", _pypi)
 PUSHER_HTTP_JAVA: Final = Sdk("pusher-http-java", SERVER, "pusher-http-java", _maven)
+PUSHER_HTTP_GO: Final = Sdk("pusher-http-go", SERVER, "github.com/pusher/pusher-http-go/v5", _go)
 
 SDKS: Final = (
     PUSHER_JS,
@@ -104,10 +113,10 @@ SDKS: Final = (
     PUSHER_NODE,
     PUSHER_PYTHON,
     PUSHER_HTTP_JAVA,
+    PUSHER_HTTP_GO,
 )
 
 NOT_RUN: Final[Mapping[str, str]] = {
-    "pusher-http-go": "no test yet: its Go module could not be downloaded to write one against",
     "pusher-http-php": "needs PHP with Composer",
     "pusher-http-ruby": "needs Ruby with Bundler",
     "pusher-http-dotnet": "needs the .NET SDK with NuGet",
