@@ -323,3 +323,40 @@ async def test_counts_come_in_the_order_of_the_changes() -> None:
                 for message in await started.everything(client)
             ]
             assert counts == list(range(number, 5))
+
+
+async def test_a_batch_keeps_its_order_across_channels(started: Serving) -> None:
+    client = await started.join("x", "y")
+    batch = [{"name": f"e{n}", "channel": "xy"[n % 2], "data": "x"} for n in range(6)]
+    path = f"/apps/{started.app.id}/batch_events"
+    answer = await started.call("POST", path, {"batch": batch})
+    assert answer.status == 200
+    assert events(await started.everything(client)) == [f"e{n}" for n in range(6)]
+
+
+async def test_who_is_closed_gets_what_it_is_owed_in_the_order_it_would_have_come(
+    started: Serving,
+) -> None:
+    client = await started.join("x", "y")
+    for number, channel in enumerate("yxyx"):
+        started.hub.seal(channel)
+        started.publish(channel, f"e{number}")
+    started.connection(client).close(OVER_CAPACITY)
+    told = await client.read_until_closed()
+    names = [message.event for message in told if isinstance(message, Message)]
+    assert names == ["e0", "e1", "e2", "e3", "pusher:error"]
+
+
+async def test_what_came_before_the_end_of_the_stream_is_taken(started: Serving) -> None:
+    """Over TLS the end arrives although the server has paused reading."""
+    sender, receiver = await started.join("private-a"), await started.join("private-a")
+    text = Client.message("client-long", {"text": "x" * 9_000}, "private-a")
+    connection = started.connection(sender)
+    connection.data_received(masked(text.encode()))
+    connection.eof_received()
+    await receiver.expect("client-long", "private-a")
+
+
+def masked(payload: bytes) -> bytes:
+    """*payload* as a client's text frame, masked with zeros."""
+    return b"\x81\xfe" + len(payload).to_bytes(2, "big") + bytes(4) + payload

@@ -97,14 +97,13 @@ class Channel:
         if self.batches:
             self.batches[-1].open = False
 
-    def owed(self, connection: Connection) -> list[bytes]:
-        """The frames that *connection*, a subscriber, is yet to get from here."""
+    def owed(self, connection: Connection) -> list[tuple[int, list[bytes]]]:
+        """What *connection*, a subscriber, is yet to get from here: batch number and frames."""
         since = self.subscribers[connection]
         return [
-            frame
+            (batch.number, batch.frames_for(connection, since))
             for batch in self.batches
             if batch.is_yet_to_reach(connection)
-            for frame in batch.frames_for(connection, since)
         ]
 
     def publish_count(self) -> None:

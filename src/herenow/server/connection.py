@@ -285,11 +285,21 @@ class Connection(asyncio.Protocol):
     def _finish(self, last: bytes, code: CloseCode, grace: float | None) -> None:
         if self.closing:
             return
-        channels = self.hub.channels
-        owed = [frame for name in self.session.subscriptions for frame in channels[name].owed(self)]
+        owed = self._owed()
         self._end(code.name.lower(), grace)
         self._transport.write(b"".join(owed) + last)
         self.node.timers.call_later(CLOSING_SECONDS, self.drop)
+
+    def _owed(self) -> list[bytes]:
+        """What the channels still have for this client, in the order it would have come.
+
+        Nothing follows a gap: of a client that reads too slowly something was discarded.
+        """
+        if self.write is _discard:
+            return []
+        channels = self.hub.channels
+        owed = [item for name in self.session.subscriptions for item in channels[name].owed(self)]
+        return [frame for _, frames in sorted(owed) for frame in frames]
 
     def _closed_by_peer(self, payload: bytes) -> None:
         if self.closing:
@@ -333,6 +343,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """A client that can say no more, not even that it lives, is lost."""
+        unread, self._unread = self._unread, b""
+        if unread and not self.closing:
+            # Over TLS the end arrives although reading is paused.
+            self._receive(unread)
         if not self.closing:
             self._end("lost", None)
         self.node.timers.call_later(CLOSING_SECONDS, self.drop)

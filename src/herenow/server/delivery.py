@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from herenow.server.connection import Connection
 
 SLICE: Final = 512
+APART_DIVISOR: Final = 16
 
 Receiver = tuple["Connection", int]
 
@@ -35,16 +36,32 @@ class Outgoing(NamedTuple):
 class Batch:
     """Frames of one channel that follow its frame number ``first``.
 
-    They are for those who subscribed before each arose. ``open`` until delivery begins.
+    They are for those who subscribed before each arose. ``open`` until delivery begins; ``number``
+    is its place among the batches of the node.
     """
 
-    __slots__ = ("_position", "_receivers", "channel", "first", "open", "outgoing")
+    __slots__ = (
+        "_apart",
+        "_blob",
+        "_position",
+        "_receivers",
+        "_shared",
+        "channel",
+        "first",
+        "number",
+        "open",
+        "outgoing",
+    )
 
     def __init__(self, channel: Channel, first: int) -> None:
         self.channel = channel
         self.first = first
+        self.number = 0
         self.open = True
         self.outgoing: list[Outgoing] = []
+        self._shared: list[bytes] = []
+        self._blob = b""
+        self._apart: set[Connection | None] = set()
         self._receivers: list[Receiver] | None = None
         self._position = 0
 
@@ -54,18 +71,22 @@ class Batch:
         return self._receivers is not None
 
     def deliver(self, counters: Counters) -> int:
-        """Write to up to a slice of subscribers, and say to how many; at the end it is empty."""
-        self.open = False
-        subscribers = self.channel.subscribers
-        receivers: Collection[Receiver]
+        """Write to a slice of subscribers, and say what it cost; at the end the batch is empty.
+
+        The unit of cost is a write of the same bytes as everybody's.
+        """
         if self._receivers is None:
-            if len(subscribers) <= SLICE:
-                receivers = subscribers.items()
-                self._write(receivers, counters)
-                self.outgoing = []
-                return len(receivers)
+            self._begin()
+        subscribers = self.channel.subscribers
+        cost = 1 + len(self.outgoing) * len(self._apart) / (APART_DIVISOR * (len(subscribers) or 1))
+        size = max(1, int(SLICE / cost))
+        if self._receivers is None and len(subscribers) <= size:
+            self._write(subscribers.items(), counters)
+            self.outgoing = []
+            return int(len(subscribers) * cost)
+        if self._receivers is None:
             self._receivers = list(subscribers.items())
-        end = self._position + SLICE
+        end = self._position + size
         # Who left gets nothing more, even if he is back: then he joined after these frames arose.
         receivers = [
             item
@@ -78,16 +99,21 @@ class Batch:
             self.outgoing = []
         return SLICE
 
+    def _begin(self) -> None:
+        self.open = False
+        if len(self.outgoing) > 1 or self.outgoing[0].only is not None:
+            self._shared = [item.frame for item in self.outgoing if item.only is None]
+            self._blob = b"".join(self._shared)
+            self._apart = {item.skip or item.only for item in self.outgoing} - {None}
+
     def _write(self, receivers: Collection[Receiver], counters: Counters) -> None:
         if len(self.outgoing) == 1 and self.outgoing[0].only is None:
             self._write_one(receivers, counters)
             return
-        shared = [item.frame for item in self.outgoing if item.only is None]
-        blob = b"".join(shared)
-        apart = {item.skip or item.only for item in self.outgoing}
+        first, blob, apart, shared = self.first, self._blob, self._apart, len(self._shared)
         for connection, since in receivers:
-            if since <= self.first and connection not in apart:
-                counters.messages_out += len(shared)
+            if since <= first and connection not in apart:
+                counters.messages_out += shared
                 if blob:
                     connection.write(blob)
                 continue
@@ -128,26 +154,39 @@ class Deliveries:
         self._loop = loop
         self._counters = counters
         self._queue: deque[Batch] = deque()
+        self._batches = 0
+        self._scheduled = False
 
     def add(self, batch: Batch) -> None:
         """Deliver *batch* at the end of this turn, or when it comes to its place."""
-        if not self._queue:
-            self._loop.call_soon(self._run)
+        self._batches += 1
+        batch.number = self._batches
         self._queue.append(batch)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._run)
 
     def _run(self) -> None:
+        self._scheduled = False
+        try:
+            self._deliver()
+        finally:
+            if self._queue:
+                self._schedule()
+
+    def _deliver(self) -> None:
         budget = SLICE
         queue = self._queue
         while queue and budget > 0:
             batch = queue.popleft()
             batches = batch.channel.batches
+            budget -= 1
             if batches[0] is batch:
-                budget -= 1 + batch.deliver(self._counters)
+                budget -= batch.deliver(self._counters)
                 if not batch.outgoing:
                     batches.popleft()
                     continue
-            else:
-                budget -= 1
             queue.append(batch)
-        if queue:
-            self._loop.call_soon(self._run)

@@ -1,8 +1,8 @@
 """Whether the peer of a connection still lives, and finishes what it begins.
 
 Only what is received counts as life (protocol reference §4). A peer that reads a large frame slowly
-cannot answer a ping that stands behind it: as long as what was written before the answer is due is
-still arriving there, it is given more time.
+cannot answer a ping that stands behind it: as long as what was written before the ping is still
+arriving there, it is given more time.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Liveness:
 
     __slots__ = (
         "_begun",
+        "_behind",
         "_check",
         "_connection",
         "_delivered",
@@ -42,6 +43,7 @@ class Liveness:
         self._transport = transport
         self._heard = connection.node.timers.now()
         self._pinged = False
+        self._behind = False
         self._delivered = 0
         self._check: Timer | None = None
         self._begun: float | None = None
@@ -81,14 +83,16 @@ class Liveness:
             self._look_in(settings.ping_interval_seconds - silent)
         else:
             self._pinged = True
-            self._connection.write(_PING)
+            self._behind = _undelivered(self._transport)
             self._delivered = _delivered(self._transport)
+            self._connection.write(_PING)
             self._look_in(settings.pong_timeout_seconds)
 
     def _miss_pong(self) -> None:
         delivered = _delivered(self._transport)
-        if delivered > self._delivered and _undelivered(self._transport):
+        if self._behind and delivered > self._delivered:
             self._delivered = delivered
+            self._behind = _undelivered(self._transport)
             self._look_in(self._connection.node.settings.pong_timeout_seconds)
         else:
             self._connection.close(PONG_TIMEOUT)
@@ -145,5 +149,7 @@ def _delivered(transport: asyncio.Transport) -> int:
     # struct tcp_info of linux/tcp.h: tcpi_bytes_acked stands at offset 120.
     sock = transport.get_extra_info("socket")
     answer = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+    if len(answer) < 128:
+        return -transport.get_write_buffer_size()
     (acknowledged,) = struct.unpack_from("Q", answer, 120)
     return int(acknowledged)

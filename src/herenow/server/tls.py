@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from functools import partial
 from typing import Final
 
 from herenow.server.front import Front, FrontContext
@@ -76,24 +77,32 @@ class TlsListener:
                 accepted.close()
                 self._context.closed(address[0])
                 continue
-            handshake = asyncio.create_task(self._shake_hands(accepted, address[0]))
+            front = Front(self._context, admitted=True)
+            handshake = asyncio.create_task(self._shake_hands(accepted, front))
             self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
+            handshake.add_done_callback(partial(self._end, accepted, address[0], front))
 
-    async def _shake_hands(self, accepted: socket.socket, address: str) -> None:
-        front = Front(self._context, admitted=True)
-        try:
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: front,
-                accepted,
-                ssl=self._certificate.context,
-                ssl_handshake_timeout=self._context.head_timeout_seconds or None,
-                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
-            )
-        except (OSError, asyncio.CancelledError):
-            # A front that was connected tells its own end.
-            if not front.is_connected:
-                with contextlib.suppress(OSError):
-                    accepted.close()
-                self._context.closed(address)
+    async def _shake_hands(self, accepted: socket.socket, front: Front) -> None:
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: front,
+            accepted,
+            ssl=self._certificate.context,
+            ssl_handshake_timeout=self._context.head_timeout_seconds or None,
+            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+
+    def _end(
+        self, accepted: socket.socket, address: str, front: Front, handshake: asyncio.Task[None]
+    ) -> None:
+        """Clean up after a handshake that failed, or was cancelled before it began."""
+        self._handshakes.discard(handshake)
+        if not handshake.cancelled() and handshake.exception() is not None:
+            error = handshake.exception()
+            if not isinstance(error, OSError):
+                log.error("a TLS handshake failed", exc_info=error)
+        # A front that was connected tells its own end.
+        if not front.is_connected:
+            with contextlib.suppress(OSError):
+                accepted.close()
+            self._context.closed(address)
