@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Any
 
@@ -21,6 +22,9 @@ CREDENTIALS = (APP_ID, KEY, SECRET)
         ({"host": "Push_er.internal", "port": 80}, "http://push_er.internal:80"),
         ({"host": "::1"}, "http://[::1]:6001"),
         ({"host": "[::1]"}, "http://[::1]:6001"),
+        ({"host": "ws.example.com."}, "http://ws.example.com.:6001"),
+        ({"host": "a" * 63 + ".example"}, f"http://{'a' * 63}.example:6001"),
+        ({"host": "1.web"}, "http://1.web:6001"),
         ({"path_prefix": "/a/b"}, "http://127.0.0.1:6001/a/b"),
     ],
 )
@@ -46,6 +50,8 @@ def test_the_address_is_shown_and_the_secret_is_not(
         ({"key": "key\n"}, "key"),
         ({"secret": ""}, "secret"),
         ({"secret": None}, "secret"),
+        ({"secret": SECRET + "\udcff"}, "secret"),
+        ({"key": "key\udcff"}, "key"),
         ({"host": ""}, "host"),
         ({"host": "http://127.0.0.1"}, "host"),
         ({"host": "127.0.0.1:6001"}, "host"),
@@ -53,6 +59,13 @@ def test_the_address_is_shown_and_the_secret_is_not(
         ({"host": "host/path"}, "host"),
         ({"host": "host\n"}, "host"),
         ({"host": "::zz"}, "host"),
+        ({"host": "300.1.1.1"}, "host"),
+        ({"host": "1.2.3"}, "host"),
+        ({"host": "127.0.0.1."}, "host"),
+        ({"host": "a..b"}, "host"),
+        ({"host": "a.."}, "host"),
+        ({"host": "a" * 64}, "host"),
+        ({"host": "a." * 126 + "bc"}, "host"),
         ({"port": 0}, "port"),
         ({"port": 65_536}, "port"),
         ({"port": "6001"}, "port"),
@@ -80,6 +93,9 @@ def test_the_address_is_shown_and_the_secret_is_not(
             {"encryption_master_key": b"x" * 32, "encryption_master_key_base64": MASTER_KEY},
             "encryption_master_key",
         ),
+        ({"limits": {"max_event_bytes": 1}}, "limits"),
+        ({"limits": {}}, "limits"),
+        ({"limits": False}, "limits"),
     ],
 )
 def test_a_wrong_argument_is_named(client: Client, settings: Any, argument: str) -> None:
@@ -87,7 +103,8 @@ def test_a_wrong_argument_is_named(client: Client, settings: Any, argument: str)
     with pytest.raises(InvalidArgument) as refusal:
         client(**arguments)
     assert refusal.value.argument == argument
-    assert SECRET not in str(refusal.value)
+    assert SECRET not in repr(refusal.value)
+    assert refusal.value.__cause__ is None
 
 
 def test_a_master_key_as_bytes_or_as_base64(client: Client) -> None:
@@ -191,6 +208,17 @@ def test_a_wrong_environment_is_told(client: Client, change: dict[str, str], rea
     environment = {"PUSHER_APP_ID": "1", "PUSHER_APP_KEY": "k", "PUSHER_APP_SECRET": "s"}
     with pytest.raises(InvalidArgument, match=reason):
         client.from_environment(environment | change)
+
+
+def test_a_secret_of_the_environment_that_is_no_text_is_not_quoted(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUSHER_APP_ID", APP_ID)
+    monkeypatch.setenv("PUSHER_APP_KEY", KEY)
+    monkeypatch.setenv("PUSHER_APP_SECRET", os.fsdecode(SECRET.encode() + b"\xff"))
+    with pytest.raises(InvalidArgument, match="Invalid secret: expected Unicode text") as refusal:
+        client.from_environment()
+    assert SECRET not in repr(refusal.value)
 
 
 def test_options_go_with_a_url_and_the_environment(client: Client) -> None:

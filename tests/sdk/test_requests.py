@@ -349,6 +349,21 @@ def test_limits_follow_the_server(recorded: Connect) -> None:
         call("trigger_batch", [{"channel": "news", "name": "n", "data": {}}] * 2)
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("channel", ["a" * 70_000]),
+        ("users", ["presence-" + "a" * 70_000]),
+        ("channels", ["a" * 70_000]),
+    ],
+)
+def test_a_call_too_long_for_a_url(recorded: Connect, method: str, arguments: list[str]) -> None:
+    call = recorded(limits=Limits(max_channel_name_length=0))
+    with pytest.raises(InvalidArgument, match="URL too long") as refusal:
+        call(method, *arguments)
+    assert len(str(refusal.value)) < 200
+
+
 def test_an_enumeration_is_what_it_says_on_the_wire_and_in_the_signature() -> None:
     class Room(str, Enum):  # noqa: UP042 - StrEnum has no such trap.
         LOBBY = "presence-lobby"

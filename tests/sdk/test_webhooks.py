@@ -94,6 +94,25 @@ def test_another_key(call: Caller) -> None:
     assert call("webhook", signed(body), body, other_keys=own)["events"] == [EVENT]
 
 
+@pytest.mark.parametrize(
+    "other_keys",
+    [
+        {"old-key": "old-secret\udcff"},
+        {"old-key": b"old-secret"},
+        {"old-key": ""},
+        {7: "old-secret"},
+        ["old-key", "old-secret"],
+        "old-secret",
+    ],
+)
+def test_other_keys_that_are_none_are_not_quoted(call: Caller, other_keys: Any) -> None:
+    headers = signed(body := webhook_of(), key="old-key", secret="old-secret")
+    with pytest.raises(InvalidArgument) as refusal:
+        call("webhook", headers, body, other_keys=other_keys)
+    assert refusal.value.argument == "other_keys"
+    assert "old-secret" not in repr(refusal.value)
+
+
 @pytest.mark.parametrize("seconds_ago", [310, -310, 100_000])
 def test_a_webhook_of_another_time(call: Caller, seconds_ago: float) -> None:
     body = webhook_of(seconds_ago)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from herenow.protocol.encryption import MASTER_KEY_BYTES, decode_master_key
+from herenow.sdk.checks import secret as check_secret
 from herenow.sdk.checks import shown, text
 from herenow.sdk.errors import InvalidArgument
 from herenow.sdk.limits import Limits
@@ -21,6 +22,9 @@ HTTP_PORT: Final = 80
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_NUMERIC_HOST: Final = re.compile(r"[0-9.]+")
+_MAX_HOST_LENGTH: Final = 253
+_MAX_LABEL_LENGTH: Final = 63
 _PATH_PREFIX: Final = re.compile(r"(/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*")
 _URL_PATH: Final = re.compile(r"(?P<prefix>.*)/apps/(?P<id>[^/]*)/?", re.DOTALL)
 _URL_FORM: Final = "expected http(s)://key:secret@host:port/apps/id"
@@ -93,14 +97,23 @@ def check_address(host: object, port: object, tls: object, path_prefix: object) 
 
 def _check_host(value: object) -> str:
     host = text("host", value).removeprefix("[").removesuffix("]")
-    if ":" in host and "%" not in host:
+    if (":" in host and "%" not in host) or _NUMERIC_HOST.fullmatch(host) is not None:
         try:
             return str(ip_address(host))
         except ValueError:
             pass
-    elif _HOST_NAME.fullmatch(host) is not None:
+    elif _is_host_name(host):
         return host.lower()
     raise InvalidArgument("host", f"expected a host name or an IP address, got {shown(host)}")
+
+
+def _is_host_name(host: str) -> bool:
+    name = host.removesuffix(".")
+    return (
+        _HOST_NAME.fullmatch(host) is not None
+        and len(name) <= _MAX_HOST_LENGTH
+        and all(0 < len(label) <= _MAX_LABEL_LENGTH for label in name.split("."))
+    )
 
 
 def check_application(
@@ -109,12 +122,14 @@ def check_application(
     secret: object,
     master_key: object,
     master_key_base64: object,
-    limits: Limits,
+    limits: object,
 ) -> Application:
+    if not isinstance(limits, Limits):
+        raise InvalidArgument("limits", f"expected Limits, got {type(limits).__name__}")
     return Application(
         _identifier("app_id", app_id),
         _identifier("key", key),
-        text("secret", secret),
+        check_secret("secret", secret),
         _check_master_key(master_key, master_key_base64),
         limits,
     )

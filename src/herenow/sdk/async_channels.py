@@ -89,7 +89,7 @@ class AsyncChannels(ChannelsBase):
         await self.close()
 
     async def _call(self, request: Request[T]) -> T:
-        url = str(self._address) + request.target(self._application, timestamp())
+        url = transport.signed_url(self._address, self._application, request, timestamp())
         try:
             response = await self._opened().request(
                 request.method, url, content=request.body, headers=transport.headers(request)

@@ -78,7 +78,7 @@ class ChannelsBase:
             secret,
             encryption_master_key,
             encryption_master_key_base64,
-            limits or Limits(),
+            Limits() if limits is None else limits,
         )
         if isinstance(timeout_seconds, bool) or not isinstance(timeout_seconds, int | float):
             raise InvalidArgument(
@@ -183,9 +183,10 @@ class ChannelsBase:
 
         Answer with 2xx once the events are safe, and expect repetitions. Raises
         :class:`InvalidWebhook` when the request is not to be believed, :class:`InvalidArgument`
-        when ``body`` is not bytes. Source: protocol reference §17.
+        when ``body`` is not bytes or ``other_keys`` are not text. Source: protocol reference §17.
         """
-        pairs = {**(other_keys or {}), self._application.key: self._application.secret}
+        others = webhooks.check_keys({} if other_keys is None else other_keys)
+        pairs = {**others, self._application.key: self._application.secret}
         return webhooks.read_webhook(pairs, headers, body, time.time(), max_age_seconds)
 
 

@@ -136,7 +136,7 @@ class Channels(ChannelsBase):
         self.close()
 
     def _call(self, request: Request[T]) -> T:
-        url = str(self._address) + request.target(self._application, timestamp())
+        url = transport.signed_url(self._address, self._application, request, timestamp())
         try:
             response = self._opened().request(
                 request.method, url, content=request.body, headers=transport.headers(request)

@@ -36,6 +36,14 @@ def text(argument: str, value: object) -> str:
     return str.__str__(value)
 
 
+def secret(argument: str, value: object) -> str:
+    """A string that a signature can be made with; no error quotes it."""
+    found = text(argument, value)
+    if _SURROGATE.search(found) is not None:
+        raise InvalidArgument(argument, "expected Unicode text")
+    return found
+
+
 def channel_name(value: object, limits: Limits, argument: str = "channel") -> str:
     """A channel that clients may name; of the server's own ones, with ``#``, there is none."""
     name = text(argument, value)

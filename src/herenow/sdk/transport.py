@@ -7,9 +7,10 @@ from typing import Final, TypeVar
 import httpx2
 
 from herenow import __version__
-from herenow.sdk.address import Address
+from herenow.sdk.address import Address, Application
 from herenow.sdk.answers import UnexpectedBody
-from herenow.sdk.errors import InvalidAnswer, Refused, Unreachable
+from herenow.sdk.checks import shown
+from herenow.sdk.errors import InvalidAnswer, InvalidArgument, Refused, Unreachable
 from herenow.sdk.requests import Request
 
 T = TypeVar("T")
@@ -21,6 +22,15 @@ _UNSENT: Final = (
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
 )
+
+
+def signed_url(
+    address: Address, application: Application, request: Request[T], timestamp: int
+) -> httpx2.URL:
+    try:
+        return httpx2.URL(str(address) + request.target(application, timestamp))
+    except httpx2.InvalidURL as error:
+        raise InvalidArgument("url", f"{shown(request.call)} cannot be sent: {error}") from None
 
 
 def headers(request: Request[T]) -> dict[str, str]:

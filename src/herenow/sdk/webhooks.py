@@ -10,7 +10,7 @@ import msgspec
 
 from herenow.protocol.messages import InvalidJSON, decode_json
 from herenow.protocol.signing import hex_digest
-from herenow.sdk.checks import shown
+from herenow.sdk import checks
 from herenow.sdk.errors import InvalidArgument, InvalidWebhook
 
 MAX_AGE_SECONDS: Final = 300.0
@@ -45,6 +45,16 @@ class Headers(Protocol):
     def items(self) -> Iterable[tuple[str, str]]: ...
 
 
+def check_keys(pairs: object) -> dict[str, str]:
+    """Further keys and their secrets."""
+    argument = "other_keys"
+    if not isinstance(pairs, Mapping):
+        raise InvalidArgument(argument, f"expected a mapping, got {type(pairs).__name__}")
+    return {
+        checks.text(argument, key): checks.secret(argument, secret) for key, secret in pairs.items()
+    }
+
+
 def read_webhook(
     secrets: Mapping[str, str],
     headers: Headers,
@@ -75,7 +85,9 @@ def _verify(secrets: Mapping[str, str], headers: Headers, body: bytes) -> None:
     key, signature = _header(headers, "X-Pusher-Key"), _header(headers, "X-Pusher-Signature")
     secret = secrets.get(key)
     if secret is None:
-        raise InvalidWebhook(f"signed with the key {shown(key)}, which is not this application's")
+        raise InvalidWebhook(
+            f"signed with the key {checks.shown(key)}, which is not this application's"
+        )
     expected = hex_digest(secret, body)
     if not hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), expected.encode()):
         raise InvalidWebhook("the signature is not that of this body")
