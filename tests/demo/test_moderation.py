@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from compat.serving import DEFAULT_APP
-from demo.visitor import GAMING, SALES, SUPPORT, Visitor, open_tab, present
+from demo.visitor import GAMING, SALES, SOCKET_ID, SUPPORT, Visitor, held, open_tab, present
 from herenow import Channels
 
 
@@ -155,3 +156,51 @@ def test_a_page_that_has_not_signed_in_is_reported(boss: Visitor, noor: Visitor)
         assert "has not signed in" in response.text
         assert noor.authorize(GAMING).status_code == 403
     assert boss.let_in("noor").status_code == 204
+
+
+def test_a_page_that_stays_in_another_room_is_reported(boss: Visitor, noor: Visitor) -> None:
+    with open_tab(noor) as other, present(noor, SALES):
+        other.enter(SUPPORT)
+        assert boss.remove("noor").status_code == 409
+        assert members(noor, SALES) == set()
+        assert members(noor, SUPPORT) == {"noor"}
+    assert boss.let_in("noor").status_code == 204
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("/pusher/auth", f"socket_id={SOCKET_ID}&channel_name={SALES}", FORM),
+        ("/pusher/user-auth", f"socket_id={SOCKET_ID}", FORM),
+        ("/messages", json.dumps({"room": GAMING, "text": "hello"}), "application/json"),
+        ("/sign-in", json.dumps({"name": "Zoe"}), "application/json"),
+    ],
+)
+def test_a_request_that_was_begun_before_the_removal_is_refused(
+    boss: Visitor, noor: Visitor, path: str, body: str, kind: str
+) -> None:
+    with held(noor, path, body, kind) as request:
+        with present(noor, SALES):
+            assert boss.remove("noor").status_code == 204
+        assert request.finish() == (403, "Emily removed Noor from the chat: spam")
+    assert boss.let_in("noor").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [("/remove", {"reason": "spam"}), ("/direct-messages", {"text": "hello"}), ("/let-in", {})],
+)
+def test_an_admin_who_is_removed_meanwhile_does_nothing_more(
+    boss: Visitor, visit: Callable[[], Visitor], path: str, more: dict[str, str]
+) -> None:
+    kenji = visit()
+    kenji.sign_in("kenji")
+    body = json.dumps({"room": SUPPORT, "user": "john", **more})
+    with held(kenji, path, body) as request:
+        with present(kenji, SALES):
+            assert boss.remove("kenji").status_code == 204
+        assert request.finish() == (403, "Emily removed Kenji from the chat: spam")
+    assert boss.let_in("kenji").status_code == 204

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 from websockets.exceptions import ConnectionClosed
@@ -15,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from compat.inbox import DEADLINE
 from compat.serving import DEFAULT_APP
 from demo.serving import Chat
+from herenow.demo.sessions import COOKIE
 
 SOCKET_ID: Final = "81234.5678901"
 SALES: Final = "presence-business-sales"
@@ -67,6 +70,35 @@ def until_too_fast(send: Callable[[], httpx2.Response]) -> tuple[int, httpx2.Res
         if response.status_code == 429:
             return count, response
     raise AssertionError("never refused")
+
+
+class Held:
+    """A request of a visitor whose body is not all sent yet."""
+
+    def __init__(self, http: HTTPConnection, rest: bytes) -> None:
+        self._http = http
+        self._rest = rest
+
+    def finish(self) -> tuple[int, str]:
+        self._http.send(self._rest)
+        response = self._http.getresponse()
+        return response.status, response.read().decode()
+
+
+@contextmanager
+def held(visitor: Visitor, path: str, body: str, kind: str = "application/json") -> Iterator[Held]:
+    """Begin to post *body*, as the visitor who is signed in now."""
+    content = body.encode()
+    http = HTTPConnection(urlsplit(visitor.chat.url).netloc, timeout=DEADLINE)
+    try:
+        http.putrequest("POST", path)
+        http.putheader("Content-Type", kind)
+        http.putheader("Content-Length", str(len(content)))
+        http.putheader("Cookie", f"{COOKIE}={visitor.http.cookies[COOKIE]}")
+        http.endheaders(content[:-1])
+        yield Held(http, content[-1:])
+    finally:
+        http.close()
 
 
 class Tab:

@@ -1,4 +1,8 @@
-"""Who may do what: every endpoint asks here first."""
+"""Who may do what: every endpoint asks here once it has read the request.
+
+What is allowed now need not be after the next ``await``: whoever holds back the rest of a body may
+be removed meanwhile. So nothing is awaited between the question and what it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -47,17 +51,18 @@ class Access:
 
     def authorized(self, request: Request) -> Session:
         """For the two endpoints that pusher-js asks, which it does with every reconnection."""
-        session = self._admitted(request)
+        session = self.admitted(request)
         _check(self._authorizations, session.id)
         return session
 
     def acting(self, request: Request) -> Session:
         """For what a person does."""
-        session = self._admitted(request)
+        session = self.admitted(request)
         _check(self._actions, session.id)
         return session
 
-    def _admitted(self, request: Request) -> Session:
+    def admitted(self, request: Request) -> Session:
+        """Asked once more, apart from the rate, by whoever had to wait before acting."""
         session = self.session(request)
         if session is None:
             raise Refusal(401, "Pick a person first.")

@@ -21,8 +21,8 @@ class Authorization:
 
     async def user(self, request: Request) -> JSONResponse:
         """``POST /pusher/user-auth`` with ``socket_id``: who this connection is."""
-        person = self._access.authorized(request).person
         form = await read_form(request)
+        person = self._access.authorized(request).person
         user = {
             "id": person.id,
             "user_info": person.user_info,
@@ -40,8 +40,8 @@ class Authorization:
         Only the names of rooms are signed. For a hobby room that is all, so that the member is the
         user who signed in; a business room gets its own picture of the person.
         """
-        person = self._access.authorized(request).person
         form = await read_form(request)
+        person = self._access.authorized(request).person
         room = ROOMS.get(form.get("channel_name", ""))
         if room is None:
             raise Refusal(403, "There is no such room.")

@@ -29,8 +29,8 @@ class Conversation:
 
     async def say(self, request: Request) -> Response:
         """``{"room":"presence-gaming","text":"hello"}``; the session says who speaks."""
-        person = self._access.acting(request).person
         fields = await read_object(request)
+        person = self._access.acting(request).person
         room = room_named(fields.get("room"))
         text = text_of(fields, "text", MAX_TEXT_LENGTH, "A message")
         said = message({"id": person.id, "name": person.name}, text)

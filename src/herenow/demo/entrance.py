@@ -61,9 +61,10 @@ class Entrance:
 
     async def sign_in(self, request: Request) -> Response:
         """``{"person":"emily"}`` picks one, ``{"name":"Zoe"}`` makes a guest."""
+        fields = await read_object(request)
         self._access.check_sign_in(request)
         self._access.check_not_removed(self._access.session(request))
-        person = _person_in(await read_object(request))
+        person = _person_in(fields)
         removal = self._access.removals.of(person.id)
         if removal is not None:
             raise removed(removal)

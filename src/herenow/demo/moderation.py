@@ -14,7 +14,7 @@ from herenow.demo.bodies import Refusal, read_object, text_of
 from herenow.demo.conversation import MAX_TEXT_LENGTH, message, published
 from herenow.demo.people import Person
 from herenow.demo.removals import Removal
-from herenow.demo.rooms import Room
+from herenow.demo.rooms import ROOMS, Room
 
 MAX_REASON_LENGTH: Final = 200
 LEAVING_SECONDS: Final = 5
@@ -31,6 +31,7 @@ class Moderation:
         admin, room, fields = await self._acting_admin(request)
         text = text_of(fields, "text", MAX_TEXT_LENGTH, "A message")
         person = await self._member(room, fields.get("user"))
+        self._access.admitted(request)
         sender = {"id": admin.id, "name": admin.name, "room": room.title}
         await published(
             self._channels.send_to_user(person.id, "direct-message", message(sender, text)),
@@ -43,6 +44,7 @@ class Moderation:
         admin, room, fields = await self._acting_admin(request)
         reason = text_of(fields, "reason", MAX_REASON_LENGTH, "A reason")
         person = await self._member(room, fields.get("user"))
+        self._access.admitted(request)
         if person.id in room.admins:
             raise Refusal(403, f"An admin of {room.title} cannot be removed.")
         removal = Removal(person, admin, room, reason)
@@ -81,8 +83,8 @@ class Moderation:
         return JSONResponse({"removals": removals})
 
     async def _acting_admin(self, request: Request) -> tuple[Person, Room, dict[str, Any]]:
-        person = self._access.acting(request).person
         fields = await read_object(request)
+        person = self._access.acting(request).person
         room = room_named(fields.get("room"))
         check_admin(person, room)
         return person, room, fields
@@ -108,17 +110,18 @@ class Moderation:
         await channels.terminate_user_connections(person.id)
         await self._tell_room(removal.room, "removed", person, removal.by)
         # Only what has signed in can be terminated, and a page of the person's own making need not.
-        if not await self._goes(removal):
+        if not await self._goes(person):
             raise Refusal(
                 409,
                 f"{person.name} gets in no more, but is still here with a connection that has not "
                 "signed in. It ends with the page, or when the server starts again.",
             )
 
-    async def _goes(self, removal: Removal) -> bool:
-        """Whether the person leaves the room; a page closed just before takes a moment for it."""
+    async def _goes(self, person: Person) -> bool:
+        """Whether *person* leaves every room; a page closed just before takes a moment for it."""
         for _ in range(round(LEAVING_SECONDS / LOOK_SECONDS)):
-            if removal.person.id not in await self._present(removal.room):
+            present = await asyncio.gather(*map(self._present, ROOMS.values()))
+            if person.id not in set().union(*present):
                 return True
             await asyncio.sleep(LOOK_SECONDS)
         return False

@@ -17,11 +17,7 @@ from starlette.types import ASGIApp
 
 from herenow import AsyncChannels
 from herenow.demo.app import make_app
-from herenow.demo.server import HOST, Server, ServerEnded
-
-APP_ID: Final = "1"
-APP_KEY: Final = "herenow-key"
-APP_SECRET: Final = "herenow-secret"
+from herenow.demo.server import APP_ID, APP_KEY, APP_SECRET, HOST, Server, ServerEnded
 
 COULD_NOT_RUN: Final = 1
 RESTART_SECONDS: Final = 2

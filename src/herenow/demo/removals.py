@@ -1,4 +1,10 @@
-"""Who was removed from the chat, and is kept out until an admin relents."""
+"""Who was removed from the chat, and is kept out until an admin relents.
+
+Kept out means: nothing is signed any more. A signature from before is still good on the connection
+it was made for, if that connection has not signed in, so that the server cannot find it. Hence the
+server of the demo soon closes connections that show nobody. One that was in a room without signing
+in and left it stays open, and can come back with such a signature until it ends.
+"""
 
 from __future__ import annotations
 

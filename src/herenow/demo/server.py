@@ -10,6 +10,10 @@ import sys
 from typing import Final
 
 HOST: Final = "127.0.0.1"
+APP_ID: Final = "1"
+APP_KEY: Final = "herenow-key"
+APP_SECRET: Final = "herenow-secret"
+AUTHORIZATION_SECONDS: Final = 10
 STOP_SECONDS: Final = 20
 
 _READY: Final = re.compile(r"herenow ready public=http://[^ ]+:(\d+) admin=http://[^ ]+:(\d+)\n")
@@ -24,7 +28,7 @@ class ServerEnded(Exception):
 
 
 class Server:
-    """A server with the default application.
+    """A server with one application: the default one, but connections have to show who they are.
 
     Each :meth:`start` is a new process; after the first one, on the ports that the first one got.
     """
@@ -43,7 +47,7 @@ class Server:
             *(sys.executable, "-m", "herenow.cli", "serve"),
             *("--host", HOST, "--port", str(self.port)),
             *("--admin-host", HOST, "--admin-port", str(self.admin_port)),
-            env=own,
+            env=own | _application(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -72,3 +76,14 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def _application() -> dict[str, str]:
+    return {
+        "PUSHER_APP_ID": APP_ID,
+        "PUSHER_APP_KEY": APP_KEY,
+        "PUSHER_APP_SECRET": APP_SECRET,
+        "HERENOW_APPS__0__CLIENT_EVENTS": "true",
+        "HERENOW_APPS__0__AUTHORIZED_CONNECTIONS": "true",
+        "HERENOW_APPS__0__AUTHORIZATION_TIMEOUT_SECONDS": str(AUTHORIZATION_SECONDS),
+    }
