@@ -18,7 +18,7 @@ from herenow.api.routes import ApiRoutes
 from herenow.apps.static import StaticApps
 from herenow.cluster.base import Occupancy, Transition
 from herenow.cluster.memory import MemoryBus, MemoryLedger
-from herenow.config import Config, ServerConfig
+from herenow.config import Config, ServerConfig, is_well_known
 from herenow.log import configure
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
@@ -236,7 +236,7 @@ def _node_settings(config: Config, max_descriptors: int) -> NodeSettings:
         drain_grace_seconds=server.drain_grace_seconds,
         max_connections_per_address=server.max_connections_per_address,
         connects_per_second_per_address=server.connects_per_second_per_address,
-        default_app=config.default_app,
+        loopback_apps=frozenset(app.id for app in config.apps if is_well_known(app)),
         max_descriptors=max_descriptors,
     )
 

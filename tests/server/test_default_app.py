@@ -34,7 +34,9 @@ FOREIGN = [
 async def started(request: pytest.FixtureRequest) -> AsyncIterator[Serving]:
     """That a proxy is trusted changes nothing."""
     trusted = LOOPBACK if request.param == "loopback" else ()
-    async with serving(DEFAULT, default_app=True, front={"trusted_proxies": trusted}) as started:
+    async with serving(
+        DEFAULT, loopback_apps=frozenset({DEFAULT.id}), front={"trusted_proxies": trusted}
+    ) as started:
         yield started
 
 

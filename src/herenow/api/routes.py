@@ -127,8 +127,11 @@ class ApiRoutes:
         except InvalidSignature as error:
             raise ApiError(401, str(error), log=error.reason) from None
         assert app is not None, "without an app no key has a secret"
-        if self._node.settings.default_app and not peer.loopback_direct:
-            raise ApiError(401, "The built-in app is served on loopback only: configure an app")
+        if app.id in self._node.settings.loopback_apps and not peer.loopback_direct:
+            raise ApiError(
+                401,
+                "An app with the well-known secret is served on loopback only: configure an app",
+            )
         if not app.enabled:
             raise ApiError(403, "App is disabled")
         maximum = app.limits.max_request_bytes

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from herenow.apps.base import Limits
+from herenow.apps.base import App, Limits
 from herenow.config.problems import ConfigError
 from herenow.config.reading import Reader
 from herenow.config.rules import is_loopback, show
@@ -36,6 +36,7 @@ __all__ = [
     "StoreConfig",
     "WebhooksConfig",
     "is_loopback",
+    "is_well_known",
     "load_config",
 ]
 
@@ -88,11 +89,15 @@ def load_config(
     return config
 
 
+def is_well_known(app: App) -> bool:
+    """Whether everybody knows a secret of *app*, which is then served on loopback only."""
+    return any(pair in DEFAULT_APP.keys for pair in app.keys)
+
+
 def _check_exposure(config: Config, problems: list[str]) -> None:
     """What everybody knows the secret of, or what has none, must not leave this machine."""
     if not is_loopback(config.server.host):
-        known = any(pair in DEFAULT_APP.keys for app in config.apps for pair in app.keys)
-        if known:
+        if any(is_well_known(app) for app in config.apps):
             problems.append(
                 "server.host: expected a loopback address while the default application is served, "
                 f"got {show(config.server.host)}: {_DEFINE_AN_APP}"

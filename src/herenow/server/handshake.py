@@ -15,7 +15,7 @@ _SUPPORTED: Final = frozenset({4, 5, 6, 7})
 _INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
 _NOT_PUBLISHED: Final = Closing(
     errors.CloseCode.UNKNOWN_APP,
-    "The built-in app is served on loopback only: configure an app with a key and secret",
+    "This app has the well-known secret and is served on loopback only: configure your own",
 )
 
 

@@ -52,7 +52,7 @@ class NodeSettings:
     drain_grace_seconds: float = 30
     max_connections_per_address: int = 0
     connects_per_second_per_address: int = 0
-    default_app: bool = False
+    loopback_apps: frozenset[str] = frozenset()
     max_descriptors: int = 0
 
 
@@ -204,7 +204,7 @@ class Node:
             app,
             secure=peer.secure,
             loopback=peer.loopback_direct,
-            is_default=self.settings.default_app,
+            is_default=app.id in self.settings.loopback_apps,
             origin=request.headers.get("origin"),
             connections=len(self.hub(app).connections),
         )
