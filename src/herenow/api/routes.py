@@ -130,7 +130,8 @@ class ApiRoutes:
         if app.id in self._node.settings.loopback_apps and not peer.loopback_direct:
             raise ApiError(
                 401,
-                "An app with the well-known secret is served on loopback only: configure an app",
+                "This app has the well-known secret and is served on loopback only:"
+                " configure your own",
             )
         if not app.enabled:
             raise ApiError(403, "App is disabled")

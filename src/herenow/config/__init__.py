@@ -96,12 +96,11 @@ def is_well_known(app: App) -> bool:
 
 def _check_exposure(config: Config, problems: list[str]) -> None:
     """What everybody knows the secret of, or what has none, must not leave this machine."""
-    if not is_loopback(config.server.host):
-        if any(is_well_known(app) for app in config.apps):
-            problems.append(
-                "server.host: expected a loopback address while the default application is served, "
-                f"got {show(config.server.host)}: {_DEFINE_AN_APP}"
-            )
+    if not is_loopback(config.server.host) and any(map(is_well_known, config.apps)):
+        problems.append(
+            "server.host: expected a loopback address while the default application is served, "
+            f"got {show(config.server.host)}: {_DEFINE_AN_APP}"
+        )
     if not is_loopback(config.admin.host) and not config.admin.password:
         problems.append(
             "admin.host: expected a loopback address while there is no admin.password, "
