@@ -27,7 +27,7 @@ UNTESTED: Final = {
     152: _SDK,
     153: f"{_SDK}, Laravel Echo; Laravel itself does not run here",
     154: _SDK,
-    155: f"{_SDK}s; those for .NET, Go, PHP, Ruby and Swift do not run here",
+    155: f"{_SDK}s; those for .NET, PHP, Ruby and Swift do not run here",
     156: f"{_SDK} in a browser",
     157: "xhr transports are not offered",
 }

@@ -53,6 +53,17 @@ def java() -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def go() -> str:
+    """Go with the library of the tests."""
+    found = shutil.which("go")
+    if found is None:
+        pytest.skip("go is not installed")
+    if not (NODE_MODULES.parent / "go" / "build" / "backend").is_file():
+        pytest.skip("the Go library is not installed")
+    return found
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """Where a snippet runs."""

@@ -124,6 +124,20 @@ def test_pusher_http_java(java: str, server: Server, member: Member, directory: 
     assert member.hear("headline") == {"text": "hello"}
 
 
+def test_pusher_http_go(go: str, server: Server, member: Member, directory: Path) -> None:
+    member.join("news")
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(NODE_MODULES.parent / "go" / name, directory)
+    text = with_port(snippet(CONNECT, "pusher-http-go"), server)
+    program = (
+        'package main\n\nimport "github.com/pusher/pusher-http-go/v5"\n\n'
+        f"func main() {{\n{text}\tif err != nil {{\n\t\tpanic(err)\n\t}}\n}}\n"
+    )
+    (directory / "main.go").write_text(program, encoding="utf-8")
+    output_of([go, "run", "."], directory)
+    assert member.hear("headline") == {"text": "hello"}
+
+
 def test_a_signed_request(server: Server, member: Member, directory: Path) -> None:
     member.join("news")
     answer = run_shell(with_port(snippet(CONNECT, "signed request"), server), directory)
