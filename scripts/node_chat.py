@@ -147,7 +147,9 @@ def main() -> None:
     parser.add_argument("--server-port", type=int, default=6001)
     parser.add_argument("--admin-port", type=int, default=9601)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: whoever starts this in the background may have it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         run(options.port, options.server_port, options.admin_port)
     except ChatFailed as failed:
