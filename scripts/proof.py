@@ -94,7 +94,8 @@ def read_report(name: str, report: Path) -> Suite:
 
 
 def _first_line(outcome: ET.Element) -> str:
-    return (outcome.get("message") or outcome.text or "").strip().partition("\n")[0][:300]
+    text = (outcome.get("message") or outcome.text or "").strip().partition("\n")[0]
+    return text.replace(f"{ROOT}/", "")[:300]
 
 
 def commit() -> str:
