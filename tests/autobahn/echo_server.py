@@ -9,6 +9,7 @@ import asyncio
 import re
 import sys
 
+from herenow.protocol.deflate import Agreement, negotiate
 from herenow.protocol.errors import CloseCode
 from herenow.protocol.websocket import (
     Close,
@@ -16,6 +17,7 @@ from herenow.protocol.websocket import (
     Opcode,
     accept_key,
     close_frame,
+    compress_frame,
     parse_close,
     pong_frame,
     text_frame,
@@ -24,9 +26,9 @@ from herenow.protocol.websocket import (
 MAX_MESSAGE_BYTES = 16 << 20
 
 
-def binary_frame(payload: bytes) -> bytes:
-    """The text frame of *payload* under a binary opcode: herenow itself sends text only."""
-    return bytes([0x80 | Opcode.BINARY]) + text_frame(payload)[1:]
+def as_binary(frame: bytes) -> bytes:
+    """A text frame under a binary opcode: herenow itself sends text only."""
+    return bytes([frame[0] - Opcode.TEXT + Opcode.BINARY]) + frame[1:]
 
 
 class EchoProtocol(asyncio.Protocol):
@@ -37,6 +39,7 @@ class EchoProtocol(asyncio.Protocol):
     def __init__(self) -> None:
         self.head = b""
         self.decoder: Decoder | None = None
+        self.agreement: Agreement | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -48,28 +51,39 @@ class EchoProtocol(asyncio.Protocol):
             if not blank_line:
                 return
             self.accept_upgrade()
-            self.decoder = Decoder(MAX_MESSAGE_BYTES)
+            self.decoder = Decoder(MAX_MESSAGE_BYTES, compression=self.agreement is not None)
         for opcode, payload in self.decoder.receive_data(data):
             self.answer(opcode, payload)
         if self.decoder.fault is not None:
             self.close(*self.decoder.fault)
 
     def accept_upgrade(self) -> None:
-        key = re.search(rb"^sec-websocket-key:\s*(\S+)", self.head, re.IGNORECASE | re.MULTILINE)
-        assert key is not None, self.head
-        self.transport.write(
-            b"HTTP/1.1 101 Switching Protocols\r\n"
-            b"Upgrade: websocket\r\n"
-            b"Connection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept_key(key[1].decode()).encode() + b"\r\n\r\n"
+        key = self.header("sec-websocket-key")
+        assert key, self.head
+        self.agreement = negotiate(self.header("sec-websocket-extensions"))
+        lines = [
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Accept: {accept_key(key)}",
+        ]
+        if self.agreement is not None:
+            lines.append(f"Sec-WebSocket-Extensions: {self.agreement.answer}")
+        self.transport.write("\r\n".join([*lines, "", ""]).encode())
+
+    def header(self, name: str) -> str:
+        values = re.findall(
+            rf"^{name}:[ \t]*(.*?)[ \t]*\r$", self.head.decode() + "\r", re.I | re.M
         )
+        return ", ".join(values)
 
     def answer(self, opcode: int, payload: bytes) -> None:
         match opcode:
             case Opcode.TEXT:
-                self.transport.write(text_frame(payload))
+                self.transport.write(self.compressed(text_frame(payload)))
             case Opcode.BINARY:
-                self.transport.write(binary_frame(payload))
+                frame = self.compressed(text_frame(payload))
+                self.transport.write(as_binary(frame))
             case Opcode.PING:
                 self.transport.write(pong_frame(payload))
             case Opcode.CLOSE:
@@ -78,6 +92,11 @@ class EchoProtocol(asyncio.Protocol):
                         self.close(code or CloseCode.NORMAL, reason)
                     case fault:
                         self.close(*fault)
+
+    def compressed(self, frame: bytes) -> bytes:
+        return (
+            frame if self.agreement is None else compress_frame(frame, self.agreement.window_bits)
+        )
 
     def close(self, code: int, reason: str) -> None:
         self.transport.write(close_frame(code, reason))

@@ -329,12 +329,17 @@ def check_websocket_upgrade(headers: dict[str, str]) -> None:
         raise Refused(400, "Sec-WebSocket-Key must be 16 bytes in base64")
 
 
-def encode_upgrade(request: Request) -> bytes:
-    """The 101 that accepts a :class:`WebSocketUpgrade`; our subprotocol only if it was offered."""
+def encode_upgrade(request: Request, extensions: str = "") -> bytes:
+    """The 101 that accepts a :class:`WebSocketUpgrade`; our subprotocol only if it was offered.
+
+    *extensions* is what was negotiated of those that the client offers.
+    """
     accept = accept_key(request.headers["sec-websocket-key"]).encode("ascii")
     chosen = b""
     if WEBSOCKET_SUBPROTOCOL in tokens(request.headers.get("sec-websocket-protocol", "")):
         chosen = b"Sec-WebSocket-Protocol: %b\r\n" % WEBSOCKET_SUBPROTOCOL.encode()
+    if extensions:
+        chosen += b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode()
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, chosen)

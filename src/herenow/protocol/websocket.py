@@ -1,6 +1,7 @@
 """The server's half of RFC 6455 framing: bytes in, messages out; payloads in, frames out.
 
-Nothing is negotiated besides the base protocol: no extension, hence no reserved bit.
+Of the extensions there is permessage-deflate (``deflate.py``), and its bit is the only reserved one
+that may ever be set.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from herenow.protocol.deflate import CorruptMessage, Inflater, MessageTooLong, compress
 from herenow.protocol.errors import CloseCode
 
 _HANDSHAKE_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -20,8 +22,11 @@ _MAX_REASON: Final = _MAX_CONTROL_PAYLOAD - 2
 
 _FIN: Final = 0x80
 _RESERVED: Final = 0x70
+_COMPRESSED: Final = 0x40
 _OPCODE: Final = 0x0F
 _CONTROL: Final = 0x08
+# What of a first byte tells that a message is neither fragmented nor compressed: FIN alone.
+_WHOLE: Final = _FIN | _COMPRESSED
 _MASKED: Final = 0x80
 _MAX_LENGTH: Final = (1 << 63) - 1
 
@@ -73,6 +78,29 @@ def text_frame(payload: bytes) -> bytes:
     return _frame(_TEXT, payload)
 
 
+def split_frames(frames: bytes) -> list[bytes]:
+    """The unmasked frames that *frames* is joined of."""
+    found = []
+    start = 0
+    while start < len(frames):
+        _, stop = _payload_place(frames, start)
+        found.append(frames[start:stop])
+        start = stop
+    return found
+
+
+def compress_frame(frame: bytes, window_bits: int) -> bytes:
+    """*frame*, an unmasked text frame, compressed (RFC 7692); as it is if that is not smaller.
+
+    Any other frame is left alone.
+    """
+    if frame[0] != _TEXT:
+        return frame
+    begin, _ = _payload_place(frame, 0)
+    compressed = _frame(_TEXT | _COMPRESSED, compress(frame[begin:], window_bits))
+    return compressed if len(compressed) < len(frame) else frame
+
+
 def ping_frame(payload: bytes = b"") -> bytes:
     """A ping with at most 125 bytes of *payload*."""
     return _control_frame(_PING, payload)
@@ -113,6 +141,16 @@ def _frame(first: int, payload: bytes) -> bytes:
     if length < 1 << 16:
         return (first << 24 | 126 << 16 | length).to_bytes(4, "big") + payload
     return (first << 72 | 127 << 64 | length).to_bytes(10, "big") + payload
+
+
+def _payload_place(frames: bytes, start: int) -> tuple[int, int]:
+    """Where the payload of the unmasked frame at *start* begins and where it stops."""
+    length = frames[start + 1]
+    begin = start + 2
+    if length >= 126:
+        begin += 2 if length == 126 else 8
+        length = int.from_bytes(frames[start + 2 : begin], "big")
+    return begin, begin + length
 
 
 def _control_frame(first: int, payload: bytes) -> bytes:
@@ -164,16 +202,46 @@ class _Message:
 
     def take(self, masked: bytes) -> None:
         """Add the next bytes of the frame begun last."""
+        piece = self._next(masked)
+        self._payload += piece
+        self._check(piece)
+
+    def _next(self, masked: bytes) -> bytes:
         piece = _unmask(masked, self._key)
         turn = len(piece) % 4
         self._key = self._key[turn:] + self._key[:turn]
         self.missing -= len(piece)
-        self._payload += piece
+        return piece
+
+    def _check(self, piece: bytes) -> None:
         if self._utf8 is not None:
             try:
                 self._utf8.decode(piece, self.complete)
             except UnicodeDecodeError:
                 raise _not_utf8() from None
+
+
+class _CompressedMessage(_Message):
+    """A compressed message; ``size`` is what was received, the limit holds for what it becomes."""
+
+    __slots__ = ("_inflater",)
+
+    def __init__(self, opcode: int, limit: int) -> None:
+        super().__init__(opcode)
+        self._inflater = Inflater(self._payload, limit)
+
+    def take(self, masked: bytes) -> None:
+        try:
+            piece = self._inflater.inflate(self._next(masked))
+            if self.complete:
+                piece += self._inflater.finish()
+        except CorruptMessage as error:
+            reason = f"Compressed message is corrupt: {error}"
+            raise _FrameError(CloseCode.INVALID_PAYLOAD, reason) from None
+        except MessageTooLong as error:
+            reason = f"Compressed message inflates to {error}"
+            raise _FrameError(CloseCode.MESSAGE_TOO_BIG, reason) from None
+        self._check(piece)
 
 
 class Decoder:
@@ -184,13 +252,15 @@ class Decoder:
     unfinished the decoder holds no input.
 
     ``max_message_bytes`` bounds a text or binary message, all fragments together; ``0`` means
-    unlimited.
+    unlimited. *compression*: permessage-deflate was negotiated, so a message may come compressed;
+    it is bounded as received and as inflated.
     """
 
-    __slots__ = ("_ended", "_held", "_max_message_bytes", "_message", "fault")
+    __slots__ = ("_ended", "_held", "_max_message_bytes", "_message", "_reserved", "fault")
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, *, compression: bool = False) -> None:
         self.fault: Fault | None = None
+        self._reserved = _RESERVED & ~_COMPRESSED if compression else _RESERVED
         self._max_message_bytes = max_message_bytes or sys.maxsize
         self._ended = False
         # The start of a frame, too little to act on: of a data frame its head, of a control
@@ -234,7 +304,7 @@ class Decoder:
             first = data[position]
             length = data[position + 1] - _MASKED  # negative without the mask bit
             if first != _TEXT or length < 0 or message is not None:
-                _check_start(first, length, message is not None)
+                _check_start(first, length, message is not None, self._reserved)
             control = first & _CONTROL
 
             key = position + 2
@@ -259,7 +329,7 @@ class Decoder:
             stop = begin + length
             if begin > end or (control and stop > end):
                 break
-            if control or (first & _FIN and message is None and stop <= end):
+            if control or (first & _WHOLE == _FIN and message is None and stop <= end):
                 payload = _unmask(data[begin:stop], data[key:begin])
                 if first == _TEXT and not payload.isascii():
                     _check_utf8(payload)
@@ -269,11 +339,16 @@ class Decoder:
                     return
             else:
                 if message is None:
-                    message = self._message = _Message(first & _OPCODE)
+                    message = self._message = self._begin_message(first)
                 message.begin_frame(bool(first & _FIN), data[key:begin], length)
                 self._take(message, data[begin:stop], messages)
             position = stop
         self._held = data[position:]
+
+    def _begin_message(self, first: int) -> _Message:
+        if first & _COMPRESSED:
+            return _CompressedMessage(first & _OPCODE, self._max_message_bytes)
+        return _Message(first & _OPCODE)
 
     def _take(self, message: _Message, masked: bytes, messages: list[tuple[int, bytes]]) -> None:
         message.take(masked)
@@ -287,11 +362,14 @@ class Decoder:
         self._message = None
 
 
-def _check_start(first: int, length: int, fragmented: bool) -> None:
-    """Refuse a frame whose first two bytes no client may send (§5.2, §5.4, §5.5)."""
+def _check_start(first: int, length: int, fragmented: bool, reserved: int) -> None:
+    """Refuse a frame whose first two bytes no client may send (§5.2, §5.4, §5.5).
+
+    No extension was negotiated for the bits *reserved*.
+    """
     opcode = first & _OPCODE
-    if first & _RESERVED:
-        raise _protocol_error("Reserved bits are set, but no extension was negotiated")
+    if first & reserved:
+        raise _protocol_error("Reserved bits are set, but no extension was negotiated for them")
     if opcode not in _OPCODES:
         raise _protocol_error(f"Unknown opcode {opcode}")
     if length < 0:
@@ -305,6 +383,9 @@ def _check_start(first: int, length: int, fragmented: bool) -> None:
         raise _protocol_error("Continuation without a message to continue")
     elif opcode != Opcode.CONTINUATION and fragmented:
         raise _protocol_error("New message inside a fragmented one")
+    # RFC 7692 §6: the first fragment says it for the whole message.
+    if first & _COMPRESSED and opcode not in (Opcode.TEXT, Opcode.BINARY):
+        raise _protocol_error("Only the first frame of a message is marked as compressed")
 
 
 def _check_long_length(length: int) -> None:
