@@ -17,6 +17,19 @@ WORKERS ?= 2
 TESTS ?= tests
 PYTEST_ARGS ?=
 
+# For make bench.
+ROWS ?=
+RUNS ?= 5
+SECONDS ?= 10
+OUT ?= build/bench/results
+SERVERS ?= herenow,floor$(if $(HAVE_NPM),$(COMMA)soketi)
+PEER ?=
+GROWTH ?=
+CHURN ?=
+PAGE ?=
+BENCH := build/bench
+COMMA := ,
+
 # For make conformance.
 TARGET ?=
 APP_ID ?=
@@ -24,6 +37,7 @@ APP_KEY ?=
 APP_SECRET ?=
 APPS ?=
 LEAVE_GRACE ?=
+CLUSTER ?=
 
 NODE_CHAT := examples/node-chat
 COMPAT := tests/compat
@@ -48,7 +62,7 @@ node-chat: node $(VENV)/.server $(NODE_CHAT)/$(INSTALLED) ## Run a server and th
 	@exec $(BIN)/python scripts/node_chat.py --port $(PORT) --server-port $(SERVER_PORT) --admin-port $(ADMIN_PORT)
 
 .PHONY: test
-test: $(VENV)/.dev pages clients browser ## Run the tests, installing what they need
+test: $(VENV)/.dev pages clients browser redis ## Run the tests, installing what they need
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) $(TESTS)
 
 .PHONY: lint
@@ -59,12 +73,13 @@ lint: $(VENV)/.dev ## Check style, types and the dependency rule
 	$(BIN)/lint-imports
 
 .PHONY: conformance
-conformance: $(VENV)/.dev ## Test a server: TARGET=host:port APP_ID=… APP_KEY=… APP_SECRET=…; without TARGET, ours
+conformance: $(VENV)/.dev ## Test a server: TARGET=host:port APP_ID=… APP_KEY=… APP_SECRET=…; without TARGET, ours, with CLUSTER=redis://… two of ours
 	$(BIN)/python -m pytest tests/conformance \
 		$(if $(TARGET),--target '$(TARGET)') \
 		$(if $(APP_ID),--app-id '$(APP_ID)' --app-key '$(APP_KEY)' --app-secret '$(APP_SECRET)') \
 		$(if $(APPS),--target-apps '$(APPS)') \
 		$(if $(LEAVE_GRACE),--leave-grace '$(LEAVE_GRACE)') \
+		$(if $(CLUSTER),--cluster '$(CLUSTER)') \
 		$(PYTEST_ARGS)
 
 .PHONY: compat
@@ -72,8 +87,26 @@ compat: $(VENV)/.dev clients ## Run every client and server library that can be 
 	$(BIN)/python scripts/compat.py
 
 .PHONY: proof
-proof: $(VENV)/.dev pages clients browser ## Run every suite at full size and write docs/proof.md and docs/compat.md
+proof: $(VENV)/.dev pages clients browser redis ## Run every suite at full size and write docs/proof.md and docs/compat.md
 	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py
+
+.PHONY: bench
+bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(INSTALLED)) ## Measure: ROWS=… RUNS=5 SECONDS=10 OUT=… PEER='…' GROWTH=1 CHURN=1 PAGE=…
+	$(BIN)/python -m bench.run --rows '$(ROWS)' --runs $(RUNS) --seconds $(SECONDS) --out '$(OUT)' \
+		--servers '$(SERVERS)' --peer '$(PEER)' --built $(BENCH) \
+		$(if $(GROWTH),--growth) $(if $(CHURN),--churn) $(if $(PAGE),--page '$(PAGE)')
+
+.PHONY: bench-report
+bench-report: $(VENV)/.bench ## Show what was measured: OUT=…, and write PAGE=… of it
+	$(BIN)/python -m bench.report '$(OUT)' $(if $(PAGE),'$(PAGE)')
+
+.PHONY: bench-micro
+bench-micro: $(VENV)/.bench ## Time the functions of the hot path one by one
+	$(BIN)/python -m pytest bench/micro --benchmark-columns=min,median,iqr,rounds --durations=0 $(PYTEST_ARGS)
+
+.PHONY: bench-instructions
+bench-instructions: $(VENV)/.dev ## Count the instructions of the same functions with valgrind
+	$(BIN)/python -m bench.micro.instructions $(BENCH)/micro
 
 .PHONY: docs
 docs: $(VENV)/.dev ## Write docs/configuration.md from the settings and build the pages into build/site
@@ -85,7 +118,7 @@ lock: ## Choose the newest development packages and write requirements-dev.lock
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade pip
-	build/lock/bin/python -m pip install --quiet --group dev '.[server]'
+	build/lock/bin/python -m pip install --quiet --group dev '.[server,redis]'
 	{ echo '# Written by make lock.'; build/lock/bin/python -m pip freeze --exclude herenow \
 		| sed "s/^uvloop==.*/&; sys_platform != 'win32'/"; } > requirements-dev.lock
 	rm -rf build/lock
@@ -95,7 +128,7 @@ clean: ## Remove everything that make has made
 	rm -rf $(VENV) build dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf web/node_modules $(NODE_CHAT)/node_modules $(COMPAT)/node_modules $(JAVA)/target $(GO)/build
 	rm -rf src/herenow/admin/static/vendor src/herenow/demo/static/vendor
-	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=…" >&2; exit 1; }
@@ -113,6 +146,18 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml requirements-dev.lock
 	@$(PIP) install --requirement requirements-dev.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@ $(VENV)/.server
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing the benchmark's packages into $(VENV)" >&2
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --constraint requirements-dev.lock --group bench
+	@touch $@
+
+$(BENCH)/load/wsload: $(wildcard bench/load/*)
+	@bench/load/build $(@D)
+
+$(BENCH)/soketi/$(INSTALLED): $(wildcard bench/peers/soketi/*)
+	@bench/peers/soketi/install $(BENCH)/soketi || echo "soketi could not be installed: run with SERVERS=herenow,floor" >&2
 
 .PHONY: pages
 pages: $(VENV)/.created
@@ -151,3 +196,7 @@ clients: $(if $(HAVE_NPM),$(COMPAT)/$(INSTALLED) $(NODE_CHAT)/$(INSTALLED)) $(if
 .PHONY: browser
 browser:
 	@scripts/browser
+
+.PHONY: redis
+redis:
+	@scripts/redis

@@ -152,6 +152,7 @@ def test_every_key_outside_of_applications_can_be_given_in_the_environment(tmp_p
     special = {
         "host": "127.0.0.2",
         "path_prefix": "/x",
+        "compression": "True",
         "trusted_proxies": "10.0.0.0/8, ::1/128",
         "deny_networks": '["10.0.0.0/8"]',
         "tls_certificate": certificate,
@@ -329,8 +330,10 @@ def test_a_secret_that_cannot_be_had_is_named(tmp_path: Path, form: str, reason:
         ("server = 5", "server: expected a table, got an integer"),
         ("apps = 5", "apps: expected a list of tables, got an integer"),
         (
-            '[cluster]\nurl = "redis://:hidden@h"',
-            'cluster.url: expected "memory://", the only engine of this version, got "redis://…"',
+            '[cluster]\nurl = "nats://:hidden@h"',
+            'cluster.url: expected "memory://", or a URL that begins with redis://, rediss://, '
+            "redis+sentinel://, rediss+sentinel://, redis+cluster://, rediss+cluster:// or "
+            'unix://, { file = … } or { env = … }, got "nats://…"',
         ),
         (
             '[store]\nurl = "postgres://h"',
@@ -620,7 +623,8 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> Non
 
 
 def test_secrets_do_not_show_in_what_is_printed(tmp_path: Path) -> None:
-    config = read(tmp_path, '[admin]\npassword = "hidden"\n' + APP.replace('"s"', '"hidden"'))
+    secrets = '[admin]\npassword = "hidden"\n[cluster]\nurl = "redis://:hidden@h"\n'
+    config = read(tmp_path, secrets + APP.replace('"s"', '"hidden"'))
 
     assert "hidden" not in repr(config)
 

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from herenow.api.routes import ApiRoutes
+from herenow.apps.base import App
 from herenow.apps.static import StaticApps
 from herenow.cluster.base import Occupancy, Transition
-from herenow.cluster.memory import MemoryBus, MemoryLedger
 from herenow.config import Config, ServerConfig, is_well_known
+from herenow.engines import EngineError, check, make_engine
 from herenow.log import configure
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
@@ -34,9 +35,13 @@ log = logging.getLogger("herenow")
 
 
 class NodeClock:
-    """Seconds since 1970 that never step: the wall clock at start, carried on by the loop's."""
+    """Seconds since 1970 that never step: the wall clock at start, carried on by the loop's.
 
-    def __init__(self, timers: TimerWheel) -> None:
+    What is to come without delay comes after this turn of the loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timers: TimerWheel) -> None:
+        self._loop = loop
         self._timers = timers
         self._offset = time.time() - timers.now()
 
@@ -44,6 +49,8 @@ class NodeClock:
         return self._offset + self._timers.now()
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> object:
+        if delay <= 0:
+            return self._loop.call_soon(callback)
         return self._timers.call_later(delay, callback)
 
 
@@ -64,15 +71,22 @@ class Server:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._timers = TimerWheel(self._loop)
-        self._clock = NodeClock(self._timers)
+        self._clock = NodeClock(self._loop, self._timers)
         self.counters = Counters()
         self._sink: Sink = CountingSink(self.counters.events_emitted)
-        self.ledger = MemoryLedger(self._clock, self._decided)
+        apps = StaticApps(config.apps)
+        self._engine = make_engine(
+            config.cluster,
+            self._clock,
+            self._decided,
+            lambda app: int(_has_webhooks(apps.by_id(app))),
+        )
+        self.ledger = self._engine.ledger
         self.node = Node(
             _node_settings(config, descriptor_limit()),
-            StaticApps(config.apps),
+            apps,
             self.ledger,
-            MemoryBus(self._clock),
+            self._engine.bus,
             self._sink,
             self._timers,
             self.counters,
@@ -92,6 +106,7 @@ class Server:
             admit=self.node.admit_socket,
             admit_websocket=self.node.admit_websocket,
             closed=self.node.release_socket,
+            negotiate=self.node.negotiate,
         )
 
     def _decided(self, decided: Transition | Occupancy) -> None:
@@ -100,7 +115,15 @@ class Server:
             self._sink.emit(event)
 
     async def start(self) -> str:
-        """Listen on both ports; the answer is the line that says where."""
+        """Reach the engine, then listen on both ports; the answer is the line that says where."""
+        await self._engine.start()
+        try:
+            return await self._listen()
+        except BaseException:
+            await self._engine.stop()
+            raise
+
+    async def _listen(self) -> str:
         server = self._config.server
         with _port_errors(server.host, server.port, "--port"):
             sockets = await bind(server.host, server.port)
@@ -113,7 +136,8 @@ class Server:
         from herenow.admin.server import AdminServer
 
         admin = self._config.admin
-        self._admin = AdminServer(self.node, self.ledger, self._config)
+        connections = self._engine.connections
+        self._admin = AdminServer(self.node, self.ledger, self._config, connections)
         with _port_errors(admin.host, admin.port, "--admin-port"):
             admin_port = await self._admin.start()
         scheme = "https" if self._certificate is not None else "http"
@@ -144,6 +168,7 @@ class Server:
         await self.node.drain()
         for front in list(self._context.fronts):
             front.abort()
+        await self._engine.stop()
         await self._admin.stop()
         self._timers.stop()
         self._routes.flush_log()
@@ -151,8 +176,16 @@ class Server:
 
 
 def serve(config: Config, log_format: str) -> int:
-    """Run until SIGTERM or SIGINT; the answer is the exit code."""
+    """Run until SIGTERM or SIGINT; the answer is the exit code.
+
+    Raises :class:`ConfigError` if what the configuration says of the engine cannot be used.
+    """
     configure(log_format)
+    try:
+        check(config.cluster)
+    except EngineError as error:
+        print(f"herenow: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
     before = descriptor_limit()
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -172,9 +205,17 @@ async def _serve(config: Config, descriptors_before: int) -> int:
     stopping = asyncio.Event()
     server = Server(config)
     _handle_signals(stopping.set, server.reload_tls)
+    starting = asyncio.ensure_future(server.start())
+    stopped = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait({starting})
+        return 0
     try:
-        ready = await server.start()
-    except PortError as error:
+        ready = starting.result()
+    except (PortError, EngineError) as error:
+        stopped.cancel()
         print(f"herenow: {error}", file=sys.stderr)
         return COULD_NOT_RUN
     _tell_start(config, descriptors_before)
@@ -205,6 +246,10 @@ def _tell_start(config: Config, descriptors_before: int) -> None:
         log.warning("webhooks are configured, but this version does not deliver them")
 
 
+def _has_webhooks(app: App | None) -> bool:
+    return app is not None and bool(app.webhooks)
+
+
 class PortError(Exception):
     """A port cannot be listened on."""
 
@@ -232,6 +277,8 @@ def _node_settings(config: Config, max_descriptors: int) -> NodeSettings:
         pong_timeout_seconds=server.pong_timeout_seconds,
         write_buffer_bytes=server.write_buffer_bytes,
         max_message_bytes=server.max_message_bytes,
+        compression=server.compression,
+        compression_min_bytes=server.compression_min_bytes,
         head_timeout_seconds=server.head_timeout_seconds,
         drain_grace_seconds=server.drain_grace_seconds,
         max_connections_per_address=server.max_connections_per_address,

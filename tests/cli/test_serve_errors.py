@@ -87,7 +87,7 @@ def test_a_secret_is_not_printed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--cluster", "redis://127.0.0.1"], 'cluster.url: expected "memory://", the only engine'),
+        (["--cluster", "nats://127.0.0.1"], 'cluster.url: expected "memory://", or a URL'),
         (["--workers", "2"], "--workers: expected 1, since this version runs one process"),
         (["--host", "0.0.0.0"], "server.host: expected a loopback address"),
         (["--config", "/not/there.toml"], "config: cannot read /not/there.toml"),
@@ -98,6 +98,60 @@ def test_what_this_version_does_not_do_ends_with_2(flags: list[str], problem: st
 
     assert (result.returncode, result.stdout) == (2, "")
     assert problem in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://:hidden@h:1:2", "cluster.url: expected host:port"),
+        ("redis://:hidden@127.0.0.1/first", "cluster.url: expected the number of a database"),
+        ("redis+sentinel://:hidden@h1,h2", "cluster.url: expected the name of the primary"),
+        ("rediss://:hidden@h?ssl_ca_certs=/not/there", "cluster.url: ssl_ca_certs"),
+        ("redis://:hidden@h?hidden=1", "cluster.url: expected as options of this URL none"),
+        ("redis:/:hidden@h", "cluster.url: expected"),
+    ],
+)
+def test_an_engine_whose_url_means_nothing_ends_with_2(url: str, problem: str) -> None:
+    for result in (herenow("serve", "--cluster", url), herenow("serve", HERENOW_CLUSTER__URL=url)):
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "the configuration cannot be used" in result.stderr
+        assert problem in result.stderr
+        assert "hidden" not in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_an_engine_that_cannot_be_reached_ends_with_1_and_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"redis://:hidden@127.0.0.1:{port}"
+
+    result = herenow("serve", "--cluster", url, HERENOW_CLUSTER__CONNECT_SECONDS="0.5")
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"herenow: the engine at 127.0.0.1:{port} could not be used: " in result.stderr
+    assert "refused the connection" in result.stderr
+    assert "hidden" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_the_redis_extra_it_is_said_what_to_install() -> None:
+    result = without("hiredis", "serve", "--port", "0", "--cluster", "redis://127.0.0.1")
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert 'pip install "herenow[server,redis]"' in result.stderr
+
+
+def test_an_engine_of_its_own_needs_no_redis() -> None:
+    program = (
+        "import sys, herenow.compose;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('redis', 'hiredis')"
+        " or m.startswith('herenow.cluster.redis')])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert result.stdout == "[]\n"
 
 
 def test_an_unknown_flag_ends_with_2() -> None:
@@ -132,13 +186,14 @@ def test_the_command_line_loads_nothing_of_the_server() -> None:
     assert result.stdout == "[] False\n"
 
 
-def test_without_the_server_extra_it_is_said_what_to_install() -> None:
+def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``herenow`` where *module* is not installed."""
     program = (
         "import importlib.util as u; found = u.find_spec;"
-        "u.find_spec = lambda name, *more: None if name == 'starlette' else found(name, *more);"
-        "from herenow.cli import main; main(['serve', '--port', '0'])"
+        f"u.find_spec = lambda name, *more: None if name == {module!r} else found(name, *more);"
+        f"from herenow.cli import main; main({list(arguments)!r})"
     )
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", program],
         env=ENVIRONMENT,
         capture_output=True,
@@ -146,6 +201,10 @@ def test_without_the_server_extra_it_is_said_what_to_install() -> None:
         check=False,
         timeout=60,
     )
+
+
+def test_without_the_server_extra_it_is_said_what_to_install() -> None:
+    result = without("starlette", "serve", "--port", "0")
 
     assert (result.returncode, result.stdout) == (1, "")
     assert 'pip install "herenow[server]"' in result.stderr

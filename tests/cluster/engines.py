@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from functools import partial
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from herenow.cluster.base import (
+    Announcement,
     Bus,
     CachedEvent,
     Channels,
@@ -35,6 +35,22 @@ from herenow.cluster.memory import MemoryBus, MemoryLedger
 T = TypeVar("T")
 
 START: Final = 1_700_000_000.0
+
+
+class Answer(Generic[T]):
+    """A callback, and the one answer that it was given. Here no engine is away."""
+
+    def __init__(self) -> None:
+        self._answers: list[T | Refusal] = []
+
+    def __call__(self, answer: T | Refusal) -> None:
+        self._answers.append(answer)
+
+    @property
+    def given(self) -> T:
+        (answer,) = self._answers
+        assert not isinstance(answer, Refusal)
+        return answer
 
 
 class ManualClock:
@@ -64,17 +80,29 @@ class ManualClock:
 
 
 class LedgerEngine:
-    """A ledger under test: what it told is in ``outbox`` and ``heard``, ``log`` has all of it."""
+    """A ledger under test, and the node that it tells.
+
+    What it told is in ``outbox`` and ``heard``, ``log`` has all of it; ``announcements`` and
+    ``terminated`` are what else it told the node.
+
+    Engines may differ in since when a channel is vacant: since the last connection of anybody
+    went, or that of the member who goes last.
+    """
+
+    vacancy_counts_from_anybody = True
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.outbox: list[Transition | Occupancy] = []
         self.heard: list[Transition] = []
+        self.announcements: list[tuple[str, str, int]] = []
+        self.terminated: list[tuple[str, str]] = []
         self.log: list[tuple[str, Transition | Occupancy | Joined | Refusal]] = []
         self.when_heard: Callable[[Transition], None] = lambda transition: None
         self.when_told: Callable[[Transition | Occupancy], None] = lambda told: None
+        self._followed: set[Subject] = set()
         self.ledger = self.start()
-        self.ledger.attach(self._follower)
+        self.ledger.attach(self)
         self._subscriptions = count(1)
 
     def start(self) -> Ledger:
@@ -92,10 +120,16 @@ class LedgerEngine:
         self.log.append(("outbox", told))
         self.when_told(told)
 
-    def _follower(self, transition: Transition) -> None:
+    def apply(self, transition: Transition) -> None:
         self.heard.append(transition)
         self.log.append(("follower", transition))
         self.when_heard(transition)
+
+    def announced(self, app: str, channel: str, subscriptions: int) -> None:
+        self.announcements.append((app, channel, subscriptions))
+
+    def terminate(self, app: str, user: str) -> None:
+        self.terminated.append((app, user))
 
     def ask(self, question: Callable[[Done[T]], None]) -> T:
         answers: list[T] = []
@@ -105,10 +139,12 @@ class LedgerEngine:
         return answer
 
     def follow(self, subject: Subject) -> None:
+        self._followed.add(subject)
         self.ledger.follow(subject)
         self.settle()
 
     def unfollow(self, subject: Subject) -> None:
+        self._followed.discard(subject)
         self.ledger.unfollow(subject)
         self.settle()
 
@@ -140,7 +176,7 @@ class LedgerEngine:
                 self.log.append(("answer", answer))
                 done(answer)
 
-            self.ledger.join(subject, user, subscription, info, limit, answered)
+            self.ledger.join(subject, user, subscription, info, limit, 0, answered)
 
         return question
 
@@ -157,36 +193,71 @@ class LedgerEngine:
         self.settle()
 
     def roster(self, subject: Subject) -> Roster:
-        answer: Roster = self.ask(partial(self.ledger.roster, subject))
-        return answer
+        answer = Answer[Roster]()
+        self.ledger.roster(subject, answer)
+        self.settle()
+        return answer.given
 
     def users(self, subject: Subject) -> list[str]:
         return [member.user for member in self.roster(subject).members]
 
     def online(self, app: str, *users: str) -> frozenset[str]:
-        answer: Online = self.ask(partial(self.ledger.online, app, users))
-        return answer.users
+        """Which of *users* are signed in; they are followed for as long as the question takes."""
+        subjects = [signed_in(user, app) for user in users]
+        unknown = [subject for subject in subjects if subject not in self._followed]
+        for subject in unknown:
+            self.ledger.follow(subject)
+        answer = Answer[Online]()
+        self.ledger.online(app, users, answer)
+        self.settle()
+        for subject in unknown:
+            self.ledger.unfollow(subject)
+        return answer.given.users
+
+    def announce(self, app: str, channel: str) -> Announcement:
+        answer = Answer[Announcement]()
+        self.ledger.announce(app, channel, answer)
+        self.settle()
+        return answer.given
+
+    def admit(self, app: str, connections: int, limit: int) -> bool:
+        answer = Answer[bool]()
+        self.ledger.admit(app, connections, limit, answer)
+        self.settle()
+        return answer.given
+
+    def spend(self, app: str, events: int, rate: int) -> float:
+        answer = Answer[float]()
+        self.ledger.spend(app, events, rate, answer)
+        self.settle()
+        return answer.given
 
     def channel(self, app: str, channel: str) -> ChannelState:
-        answer: ChannelState = self.ask(partial(self.ledger.channel, app, channel))
-        return answer
+        answer = Answer[ChannelState]()
+        self.ledger.channel(app, channel, answer)
+        self.settle()
+        return answer.given
 
     def channels(self, app: str, prefix: str = "") -> dict[str, ChannelState]:
-        answer: Channels = self.ask(partial(self.ledger.channels, app, prefix))
-        return answer.states
+        answer = Answer[Channels]()
+        self.ledger.channels(app, prefix, answer)
+        self.settle()
+        return answer.given.states
 
     def totals(self, app: str) -> Totals:
-        answer: Totals = self.ask(partial(self.ledger.totals, app))
-        return answer
+        answer = Answer[Totals]()
+        self.ledger.totals(app, answer)
+        self.settle()
+        return answer.given
 
 
 class BusEngine:
-    """A bus under test with one node, to which ``delivered`` and ``terminated`` happened."""
+    """A bus under test with one node, to which ``delivered`` and ``changed`` happened."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.delivered: list[Publication] = []
-        self.terminated: list[tuple[str, str]] = []
+        self.changed: list[str] = []
         self.bus = self.start()
         self.bus.attach(self)
 
@@ -201,17 +272,41 @@ class BusEngine:
         self.settle()
 
     def deliver(self, publication: Publication) -> None:
-        self.delivered.append(publication)
+        # What is kept in the cache is for the bus alone.
+        self.delivered.append(publication._replace(data=b"", ttl=0))
 
-    def terminate(self, app: str, user: str) -> None:
-        self.terminated.append((app, user))
+    def app_changed(self, app: str) -> None:
+        self.changed.append(app)
 
-    def cached(self, app: str, channel: str) -> CachedEvent | None:
-        answers: list[CachedEvent | None] = []
-        self.bus.cached(app, channel, answers.append)
+    def ask(self, question: Callable[[Done[T]], None]) -> T:
+        answers: list[T] = []
+        question(answers.append)
         self.settle()
         (answer,) = answers
         return answer
+
+    def follow(self, app: str, channel: str) -> None:
+        """Return when it is in force."""
+        followed: list[bool] = []
+        self.bus.follow(app, channel, lambda: followed.append(True))
+        self.settle()
+        assert followed == [True]
+
+    def publish(self, *publications: Publication) -> None:
+        answer = Answer[bool]()
+        self.bus.publish(publications, answer)
+        self.settle()
+        assert answer.given
+
+    def keep(self, channel: str, payload: bytes, data: bytes, ttl: float, app: str = "1") -> None:
+        """Publish an event that is the channel's last one from now on."""
+        self.publish(Publication(app, channel, payload, cached=True, data=data, ttl=ttl))
+
+    def cached(self, app: str, channel: str) -> CachedEvent | None:
+        answer = Answer[CachedEvent | None]()
+        self.bus.cached(app, channel, answer)
+        self.settle()
+        return answer.given
 
 
 class MemoryLedgerEngine(LedgerEngine):
@@ -224,8 +319,28 @@ class MemoryBusEngine(BusEngine):
         return MemoryBus(self.clock)
 
 
-LEDGERS: Final[dict[str, Callable[[], LedgerEngine]]] = {"memory": MemoryLedgerEngine}
-BUSES: Final[dict[str, Callable[[], BusEngine]]] = {"memory": MemoryBusEngine}
+def _partitioned_ledger() -> LedgerEngine:
+    from cluster.partitions.direct import PartitionedLedgerEngine
+
+    engine = PartitionedLedgerEngine()
+    engine.vacancy_counts_from_anybody = False
+    return engine
+
+
+def _redis_bus() -> BusEngine:
+    from cluster.scripted_bus import RedisBusEngine
+
+    return RedisBusEngine()
+
+
+LEDGERS: Final[dict[str, Callable[[], LedgerEngine]]] = {
+    "memory": MemoryLedgerEngine,
+    "partitions": _partitioned_ledger,
+}
+BUSES: Final[dict[str, Callable[[], BusEngine]]] = {
+    "memory": MemoryBusEngine,
+    "redis": _redis_bus,
+}
 
 
 def room(name: str = "presence-room", app: str = "1") -> Subject:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cluster.engines import START, LedgerEngine, room, signed_in
 from herenow.cluster.base import (
+    Announcement,
     ChannelState,
     Joined,
     Member,
@@ -319,7 +322,8 @@ def test_a_vacancy_counts_from_the_last_connection_of_anybody(engine: LedgerEngi
     engine.advance(10)
     engine.leave(ROOM, left)
     engine.advance(20)
-    assert engine.outbox[-1] == Occupancy("1", "presence-room", False, START + 10)
+    since = START + 10 if engine.vacancy_counts_from_anybody else START
+    assert engine.outbox[-1] == Occupancy("1", "presence-room", False, since)
 
 
 def test_revisions_rise_although_the_subject_was_empty(engine: LedgerEngine) -> None:
@@ -335,14 +339,40 @@ def test_a_revision_is_a_time_that_fits_a_double(engine: LedgerEngine) -> None:
     """So it never falls behind what another engine gave out, and JavaScript can read it."""
     _, answer = engine.try_join(ROOM, "anna")
     assert isinstance(answer, Joined)
-    assert START * 1_000_000 <= answer.revision < 2**53
+    assert (START - 60) * 1_000_000 <= answer.revision < 2**53
+
+
+def test_who_is_there_is_told_as_additions(engine: LedgerEngine) -> None:
+    """A follower begins with nobody: first it hears of those who are there, in their order."""
+    engine.join(ROOM, "anna", b'"old"')
+    engine.advance(1)
+    engine.leave(ROOM, engine.join(ROOM, "bert"), 30)
+    engine.join(ROOM, "anna", b'"new"')
+    assert heard(engine) == []
+    engine.follow(ROOM)
+    revision = engine.roster(ROOM).revision
+    assert engine.heard == [
+        Transition(ROOM, TransitionKind.ADD, "anna", b'"new"', revision, START),
+        Transition(ROOM, TransitionKind.ADD, "bert", b"{}", revision, START + 1),
+    ]
+
+
+def test_who_follows_again_hears_of_everybody_again(engine: LedgerEngine) -> None:
+    """What was told before it stopped following is forgotten."""
+    engine.follow(ROOM)
+    engine.join(ROOM, "anna")
+    engine.unfollow(ROOM)
+    engine.leave(ROOM, engine.join(ROOM, "bert"))
+    engine.follow(ROOM)
+    assert heard(engine) == ["add anna", "add anna"]
 
 
 def test_a_follower_hears_an_unbroken_chain(engine: LedgerEngine) -> None:
-    """Each transition names the one before it, also across the subject being empty."""
+    """Revisions rise, also across the subject being empty, up to that of the roster."""
     engine.join(ROOM, "zoe")
     engine.follow(ROOM)
     last = engine.roster(ROOM).revision
+    engine.heard.clear()
     for user in ("anna", "bert"):
         engine.join(room("presence-other"), user)
         engine.leave(ROOM, engine.join(ROOM, user))
@@ -350,7 +380,6 @@ def test_a_follower_hears_an_unbroken_chain(engine: LedgerEngine) -> None:
     engine.join(ROOM, "cleo")
     assert len(engine.heard) == 6
     for transition in engine.heard:
-        assert transition.previous == last
         assert transition.revision > last
         last = transition.revision
     assert engine.roster(ROOM).revision == last
@@ -375,27 +404,27 @@ def test_only_followed_subjects_are_heard(engine: LedgerEngine) -> None:
     engine.join(room(app="2"), "bert")
     engine.unfollow(ROOM)
     engine.join(ROOM, "cleo")
-    assert heard(engine) == ["add bert"]
+    assert heard(engine) == ["add anna", "add bert"]
     assert len([entry for entry in engine.outbox if isinstance(entry, Transition)]) == 5
 
 
 def test_a_subject_followed_while_something_is_told_is_heard_from_then_on(
     engine: LedgerEngine,
 ) -> None:
-    """What was decided before is in the roster, and is not told a second time."""
+    """What was decided before is told as an addition, and not a second time."""
     other = room("presence-other")
     engine.follow(ROOM)
 
     def come_late(transition: Transition) -> None:
         if transition.user == "anna":
-            engine.ledger.join(other, "bert", 98, b"{}", 0, lambda answer: None)
+            engine.ledger.join(other, "bert", 98, b"{}", 0, 0, lambda answer: None)
             engine.ledger.follow(other)
-            engine.ledger.join(other, "cleo", 99, b"{}", 0, lambda answer: None)
+            engine.ledger.join(other, "cleo", 99, b"{}", 0, 0, lambda answer: None)
 
     engine.when_heard = come_late
     engine.join(ROOM, "anna")
     engine.settle()
-    assert heard(engine) == ["add anna", "add cleo"]
+    assert heard(engine) == ["add anna", "add bert", "add cleo"]
     assert engine.users(other) == ["bert", "cleo"]
 
 
@@ -412,7 +441,7 @@ def test_what_a_hearer_does_is_told_after_what_it_hears(engine: LedgerEngine) ->
     engine.when_heard = close_the_slow_one
     engine.log.clear()
     engine.join(ROOM, "anna")
-    assert heard(engine) == ["add anna", "remove slow"]
+    assert heard(engine) == ["add slow", "add anna", "remove slow"]
     assert [hearer for hearer, _ in engine.log] == [
         "outbox",
         "follower",
@@ -431,7 +460,7 @@ def test_a_join_while_something_is_told_is_answered_after_its_own_change(
 
     def bring_a_friend(transition: Transition) -> None:
         if transition.user == "anna":
-            engine.ledger.join(ROOM, "friend", 99, b"{}", 0, answers.append)
+            engine.ledger.join(ROOM, "friend", 99, b"{}", 0, 0, answers.append)
             assert answers == []
 
     answers: list[Joined | Refusal] = []
@@ -440,6 +469,23 @@ def test_a_join_while_something_is_told_is_answered_after_its_own_change(
     engine.settle()
     assert heard(engine) == ["add anna", "add friend"]
     assert answers == [Joined(True, engine.heard[1].revision)]
+
+
+def test_a_join_under_way_is_undone_by_its_leave(engine: LedgerEngine) -> None:
+    """Nobody stays, and the answer never comes."""
+    engine.follow(ROOM)
+
+    def come_and_go(transition: Transition) -> None:
+        if transition.user == "anna":
+            engine.ledger.join(ROOM, "friend", 99, b"{}", 0, 0, answers.append)
+            engine.ledger.leave(ROOM, 99, 0)
+
+    answers: list[Joined | Refusal] = []
+    engine.when_heard = come_and_go
+    engine.join(ROOM, "anna")
+    engine.settle()
+    assert answers == []
+    assert engine.users(ROOM) == ["anna"]
 
 
 def test_a_user_is_a_subject_without_occupancy(engine: LedgerEngine) -> None:
@@ -492,6 +538,7 @@ def test_members_decide_whether_a_presence_channel_is_occupied(engine: LedgerEng
     engine.join(ROOM, "anna")
     engine.join(ROOM, "anna")
     engine.count("1", "presence-room", 2)
+    engine.advance(1)
     assert engine.channels("1") == {"presence-room": ChannelState(True, 2, 1)}
 
 
@@ -520,6 +567,76 @@ def test_occupied_channels_are_listed_by_prefix(engine: LedgerEngine) -> None:
     assert list(engine.channels("1", "private-")) == ["private-a"]
     assert list(engine.channels("1", "presence-")) == ["presence-room"]
     assert engine.channels("1", "x") == {}
+
+
+def test_every_change_is_announced_up_to_a_hundred(engine: LedgerEngine) -> None:
+    """Whoever changes the count has it told to everybody's subscribers."""
+    for subscriptions in (1, 2, 100, 99, 0):
+        engine.count("1", "news", subscriptions)
+        assert engine.announce("1", "news") == Announcement(subscriptions, 0)
+    assert engine.announcements == [("1", "news", number) for number in (1, 2, 100, 99, 0)]
+
+
+def test_above_a_hundred_one_announcement_waits_for_the_other(engine: LedgerEngine) -> None:
+    """Five seconds lie between them; below a hundred none waits."""
+    engine.count("1", "news", 100)
+    engine.announce("1", "news")
+    engine.advance(1)
+    engine.count("1", "news", 101)
+    assert engine.announce("1", "news") == Announcement(None, 4)
+    engine.advance(4)
+    assert engine.announce("1", "news") == Announcement(101, 0)
+    engine.count("1", "news", 102)
+    engine.count("1", "other", 102)
+    assert engine.announce("1", "news") == Announcement(None, 5)
+    assert engine.announce("1", "other") == Announcement(102, 0)
+    engine.count("1", "news", 100)
+    assert engine.announce("1", "news") == Announcement(100, 0)
+    assert [number for *_, number in engine.announcements] == [100, 101, 102, 100]
+
+
+def test_a_channel_that_was_empty_is_announced_at_once(engine: LedgerEngine) -> None:
+    """What was told before its last subscription went counts no more."""
+    engine.count("1", "news", 200)
+    engine.announce("1", "news")
+    engine.count("1", "news", 0)
+    engine.count("1", "news", 200)
+    assert engine.announce("1", "news") == Announcement(200, 0)
+
+
+def test_terminating_a_user_reaches_the_node(engine: LedgerEngine) -> None:
+    """Every node on which he is signed in is told whose connections to close."""
+    engine.join(signed_in("anna"), "anna")
+    assert engine.ask(partial(engine.ledger.terminate, "1", "anna"))
+    assert engine.terminated == [("1", "anna")]
+
+
+def test_no_more_connections_are_admitted_than_the_limit(engine: LedgerEngine) -> None:
+    """Whoever is not admitted is not counted."""
+    assert engine.admit("1", 1, 2)
+    assert engine.admit("1", 2, 2)
+    assert not engine.admit("1", 3, 2)
+    assert engine.totals("1").connections == 2
+    engine.count_connections("1", 1)
+    assert engine.admit("1", 2, 2)
+    assert engine.admit("1", 3, 0)
+    assert engine.admit("2", 1, 1)
+    engine.advance(1)
+    assert engine.totals("1").connections == 3
+
+
+def test_events_are_spent_from_a_bucket(engine: LedgerEngine) -> None:
+    """It holds a second's worth and fills as fast; what is not there is not taken."""
+    assert engine.spend("1", 3, 4) == 0
+    assert engine.spend("1", 1, 4) == 0
+    assert engine.spend("1", 2, 4) == 0.5
+    assert engine.spend("2", 4, 4) == 0
+    engine.advance(0.25)
+    assert engine.spend("1", 2, 4) == 0.25
+    assert engine.spend("1", 1, 4) == 0
+    engine.advance(60)
+    assert engine.spend("1", 5, 4) == 0
+    assert engine.spend("1", 4, 4) == 1
 
 
 def test_totals_count_each_thing_once(engine: LedgerEngine) -> None:

@@ -5,28 +5,35 @@ The suite knows nothing of the server but the protocol. Without a target it star
 for which that has no application (``--target-apps``: a TOML file with a table of ``id``, ``key``
 and ``secret`` for each name in ``harness/apps.py``, set up as it says there).
 
+With ``--cluster`` two servers share that engine, and connections and API calls are spread over
+both of them in turns.
+
 The options exist when this directory is named on the command line (``pytest tests/conformance``);
 the environment variables work in every run: ``HERENOW_TARGET``, ``HERENOW_TARGET_APP_ID``,
 ``HERENOW_TARGET_APP_KEY``, ``HERENOW_TARGET_APP_SECRET``, ``HERENOW_TARGET_APPS``,
-``HERENOW_SERVER_COMMAND``, ``HERENOW_LEAVE_GRACE``. ``HERENOW_PROOF=1`` runs statements about
-many connections and long times at full size.
+``HERENOW_SERVER_COMMAND``, ``HERENOW_LEAVE_GRACE``, ``HERENOW_CLUSTER``. ``HERENOW_PROOF=1`` runs
+statements about many connections and long times at full size.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from conformance.harness.api import Api
 from conformance.harness.apps import App, catalogue, read_apps
 from conformance.harness.connection import Connection
-from conformance.harness.server import Server, endpoint, running
-from conformance.harness.service import Service
+from conformance.harness.server import Server, endpoint, running, together
+from conformance.harness.service import Service, eventually
 
 OPTIONS: Final = {
     "--target": ("HERENOW_TARGET", "host:port or URL of a running server"),
@@ -35,6 +42,7 @@ OPTIONS: Final = {
     "--app-secret": ("HERENOW_TARGET_APP_SECRET", "that application's secret"),
     "--target-apps": ("HERENOW_TARGET_APPS", "TOML file of its applications by name"),
     "--server-command": ("HERENOW_SERVER_COMMAND", "how to start a server without a target"),
+    "--cluster": ("HERENOW_CLUSTER", "URL of an engine that two servers are to share"),
     "--leave-grace": ("HERENOW_LEAVE_GRACE", "leave_grace_seconds of the applications; 0 if unset"),
 }
 
@@ -59,11 +67,22 @@ def leave_grace(pytestconfig: pytest.Config) -> float:
 
 
 @pytest.fixture(scope="session")
-def server_command(pytestconfig: pytest.Config) -> list[str]:
+def cluster(pytestconfig: pytest.Config) -> str:
+    """The engine that two servers share; empty if one server has its own."""
+    return setting(pytestconfig, "--cluster", "")
+
+
+@pytest.fixture(scope="session")
+def server_command(pytestconfig: pytest.Config, cluster: str) -> list[str]:
     script = Path(sys.executable).with_name("herenow")
     default = [str(script)] if script.exists() else [sys.executable, "-m", "herenow"]
     given = setting(pytestconfig, "--server-command", "")
-    return shlex.split(given) if given else [*default, "serve"]
+    command = shlex.split(given) if given else [*default, "serve"]
+    if not cluster:
+        return command
+    # Whatever an earlier run left in the engine is not of this deployment.
+    prefix = f"HERENOW_CLUSTER__PREFIX=conformance-{secrets.token_hex(4)}"
+    return ["env", prefix, *command, "--cluster", cluster]
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +104,7 @@ def target(pytestconfig: pytest.Config) -> Server | None:
 def server(
     target: Server | None,
     server_command: list[str],
+    cluster: str,
     leave_grace: float,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
@@ -92,9 +112,26 @@ def server(
     if target is not None:
         yield target
         return
-    directory = tmp_path_factory.mktemp("server")
-    with running(server_command, directory, catalogue(leave_grace), {}) as started:
-        yield started
+    apps = catalogue(leave_grace)
+    with contextlib.ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                running(server_command, tmp_path_factory.mktemp("server"), apps, {})
+            )
+            for _ in range(2 if cluster else 1)
+        ]
+        deployment = together(nodes)
+        if cluster:
+            wait_until_sure(deployment)
+        yield deployment
+
+
+def wait_until_sure(server: Server) -> None:
+    """An engine that has only just begun says of its answers that they may be incomplete."""
+    for node in server.nodes:
+        api = Api(node.endpoint, server.apps["main"])
+        eventually(partial(api.get, "channels"), lambda answer: "complete" not in answer.accepted())
+        api.close()
 
 
 @pytest.fixture(scope="session")

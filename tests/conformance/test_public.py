@@ -114,9 +114,8 @@ def test_044_close_removes_subscriptions(service: Service, abruptly: bool) -> No
     connection, api = service.connect(), service.api()
     channels = [unique("orders"), unique("private-orders"), unique("cache-orders")]
     for channel in channels:
-        connection.request_subscribe(channel)
-    connection.fence()
-    assert all(api.occupied(channel) for channel in channels)
+        connection.subscribe(channel)
+    eventually(lambda: all(api.occupied(channel) for channel in channels), bool)
     if abruptly:
         connection.reset()
     else:

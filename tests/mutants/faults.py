@@ -179,8 +179,8 @@ def protocol_99_accepted() -> None:
 
 @fault(14)
 def subprotocol_not_echoed() -> None:
-    def encode(original: Any, request: Any) -> bytes:
-        lines = original(request).split(b"\r\n")
+    def encode(original: Any, *arguments: Any) -> bytes:
+        lines = original(*arguments).split(b"\r\n")
         kept = [line for line in lines if not line.lower().startswith(b"sec-websocket-protocol")]
         return b"\r\n".join(kept)
 
@@ -405,8 +405,8 @@ def watchlist_of_101_without_error() -> None:
 
 @fault(101)
 def client_event_comes_back_to_its_sender() -> None:
-    def publish(original: Any, self: MemoryBus, publication: Any) -> None:
-        original(self, publication._replace(skip=None))
+    def publish(original: Any, self: MemoryBus, publications: Any, done: Any) -> None:
+        original(self, [publication._replace(skip=None) for publication in publications], done)
 
     wrap(MemoryBus, "publish", publish)
 
@@ -455,10 +455,11 @@ def cached_event_sent_as_cache_miss() -> None:
 
 @fault(117)
 def cached_events_never_expire() -> None:
-    def publish(original: Any, self: MemoryBus, publication: Any, data: bytes, ttl: float) -> None:
-        original(self, publication, data, ttl + 3600)
+    def publish(original: Any, self: MemoryBus, publications: Any, done: Any) -> None:
+        lasting = [publication._replace(ttl=publication.ttl + 3600) for publication in publications]
+        original(self, lasting, done)
 
-    wrap(MemoryBus, "publish_cached", publish)
+    wrap(MemoryBus, "publish", publish)
 
 
 @fault(121)
@@ -518,7 +519,8 @@ def batch_published_up_to_the_first_error() -> None:
         except ApiError:
             for item in call.body_object()["batch"][:1]:
                 event = api_events._check(api_events._from_fields(item), call.app.limits)
-                api_events._publish(call, event)
+                publications = list(api_events._publications(call, event))
+                api_events._publish(call, publications, lambda: None)
             raise
 
     wrap(api_events, "trigger_batch", trigger)

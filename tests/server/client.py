@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
@@ -67,12 +68,17 @@ class Client:
         target: str,
         headers: tuple[tuple[str, str], ...] = (),
         receive_buffer: int = 0,
+        compression: ClientPerMessageDeflateFactory | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}{target}"), max_size=None)
+        self._protocol = ClientProtocol(
+            parse_uri(f"ws://127.0.0.1:{port}{target}"),
+            max_size=None,
+            extensions=[compression] if compression else None,
+        )
         await loop.sock_connect(self._socket, ("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request = self._protocol.connect()
@@ -136,6 +142,11 @@ class Client:
         while not self._received:
             await self._read(deadline)
         return self._received.popleft()
+
+    @property
+    def compresses(self) -> bool:
+        """Whether permessage-deflate was negotiated."""
+        return bool(self._protocol.extensions)
 
     @property
     def pending(self) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from herenow.cluster.base import (
+    Announcement,
     CachedEvent,
+    Channels,
+    ChannelState,
     Clock,
     Done,
+    Follower,
     Joined,
     Online,
     Outbox,
@@ -17,6 +21,7 @@ from herenow.cluster.base import (
     Refusal,
     Roster,
     Subject,
+    Totals,
     Transition,
 )
 from herenow.cluster.memory import MemoryBus, MemoryLedger
@@ -25,17 +30,41 @@ T = TypeVar("T")
 
 
 class Lateness:
-    """Holds the answers of the kinds in ``late`` until they are released."""
+    """Holds the answers of the kinds in ``late`` until they are released.
+
+    While ``unavailable`` nothing is done and nothing is known, and always so of what is
+    ``refused``; while not ``complete`` answers say that they may be missing something.
+    """
 
     def __init__(self, *late: str) -> None:
         self.late = set(late)
         self.held: list[tuple[str, Callable[[], None]]] = []
         self.unavailable = False
+        self.refused: set[str] = set()
+        self.complete = True
 
     def delayed(self, kind: str, done: Done[T]) -> Done[T]:
         if kind not in self.late:
             return done
         return lambda answer: self.held.append((kind, partial(done, answer)))
+
+    def part(self, kind: str, done: Done[Any]) -> Done[Any]:
+        """*done* for an answer that may be only a part of what was asked for."""
+
+        def marked(answer: Any) -> None:
+            if self.complete or isinstance(answer, Refusal):
+                done(answer)
+            else:
+                done(answer._replace(complete=False))
+
+        return self.delayed(kind, marked)
+
+    def refuses(self, kind: str, done: Done[T | Refusal]) -> bool:
+        """Whether the engine is away, and *done* was told so."""
+        refused = self.unavailable or kind in self.refused
+        if refused:
+            done(Refusal.UNAVAILABLE)
+        return refused
 
     def waiting(self, kind: str) -> int:
         return sum(held == kind for held, _ in self.held)
@@ -46,6 +75,11 @@ class Lateness:
         _, answer = self.held.pop(positions[index])
         answer()
 
+    def release_each(self, kind: str) -> None:
+        """Give the held answers of *kind*, in this turn of the loop and in their order."""
+        while self.waiting(kind):
+            self.release(kind)
+
     def release_all(self) -> None:
         """Give every answer, and from now on at once."""
         self.late.clear()
@@ -54,20 +88,37 @@ class Lateness:
             answer()
 
 
+class LateFollower:
+    """A node that hears of ``transition`` late; ``chain`` is that and the answers to joins."""
+
+    def __init__(self, lateness: Lateness, follower: Follower) -> None:
+        self._lateness = lateness
+        self._follower = follower
+
+    def apply(self, transition: Transition) -> None:
+        told = self._lateness.delayed("transition", self._follower.apply)
+        self._lateness.delayed("chain", told)(transition)
+
+    def announced(self, app: str, channel: str, subscriptions: int) -> None:
+        self._follower.announced(app, channel, subscriptions)
+
+    def terminate(self, app: str, user: str) -> None:
+        self._follower.terminate(app, user)
+
+
 class LateLedger(MemoryLedger):
-    """Kinds of answers: ``join``, ``roster``, ``online``; ``transition`` is what is told unasked.
+    """Kinds of answers: ``join``, ``online``, ``admit`` and those of the reads by their names.
 
-    ``question``: what a roster holds is decided when it is released, not when it was asked for.
-
-    While ``unavailable`` a join is not done, and refused.
+    ``transition`` is what is told unasked. ``chain`` is both that and the answers to joins, in
+    their order: who follows a subject hears nothing until it is released.
     """
 
     def __init__(self, lateness: Lateness, clock: Clock, outbox: Outbox) -> None:
         super().__init__(clock, outbox)
         self.lateness = lateness
 
-    def attach(self, follower: Callable[[Transition], None]) -> None:
-        super().attach(lambda told: self.lateness.delayed("transition", follower)(told))
+    def attach(self, follower: Follower) -> None:
+        super().attach(LateFollower(self.lateness, follower))
 
     def join(
         self,
@@ -76,33 +127,76 @@ class LateLedger(MemoryLedger):
         subscription: int,
         info: bytes,
         limit: int,
+        grace: float,
         done: Done[Joined | Refusal],
     ) -> None:
-        late = self.lateness.delayed("join", done)
+        late = self.lateness.delayed("join", self.lateness.delayed("chain", done))
+        if not self.lateness.refuses("join", late):
+            super().join(subject, user, subscription, info, limit, grace, late)
+
+    def roster(self, subject: Subject, done: Done[Roster | Refusal]) -> None:
+        late = self.lateness.part("roster", done)
+        if not self.lateness.refuses("roster", late):
+            super().roster(subject, late)
+
+    def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
+        late = self.lateness.part("online", done)
+        if not self.lateness.refuses("online", late):
+            super().online(app, users, late)
+
+    def channel(self, app: str, channel: str, done: Done[ChannelState | Refusal]) -> None:
+        late = self.lateness.part("channel", done)
+        if not self.lateness.refuses("channel", late):
+            super().channel(app, channel, late)
+
+    def channels(self, app: str, prefix: str, done: Done[Channels | Refusal]) -> None:
+        late = self.lateness.part("channels", done)
+        if not self.lateness.refuses("channels", late):
+            super().channels(app, prefix, late)
+
+    def totals(self, app: str, done: Done[Totals | Refusal]) -> None:
+        late = self.lateness.part("totals", done)
+        if not self.lateness.refuses("totals", late):
+            super().totals(app, late)
+
+    def announce(self, app: str, channel: str, done: Done[Announcement | Refusal]) -> None:
+        late = self.lateness.delayed("announce", done)
+        if not self.lateness.refuses("announce", late):
+            super().announce(app, channel, late)
+
+    def spend(self, app: str, events: int, rate: int, done: Done[float | Refusal]) -> None:
+        late = self.lateness.delayed("spend", done)
+        if not self.lateness.refuses("spend", late):
+            super().spend(app, events, rate, late)
+
+    def terminate(self, app: str, user: str, done: Done[bool]) -> None:
         if self.lateness.unavailable:
-            late(Refusal.UNAVAILABLE)
+            done(False)
         else:
-            super().join(subject, user, subscription, info, limit, late)
+            super().terminate(app, user, done)
 
-    def roster(self, subject: Subject, done: Done[Roster]) -> None:
-        if "question" in self.lateness.late:
-            self.lateness.held.append(("question", partial(super().roster, subject, done)))
-            return
-        super().roster(subject, self.lateness.delayed("roster", done))
-
-    def online(self, app: str, users: Iterable[str], done: Done[Online]) -> None:
-        super().online(app, users, self.lateness.delayed("online", done))
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+        super().admit(app, connections, limit, self.lateness.delayed("admit", done))
 
 
 class LateBus(MemoryBus):
-    """Kinds: ``cached`` answers, and ``delivery`` of what is published."""
+    """Kinds: ``follow``, ``cached`` answers, and ``delivery`` of what is published."""
 
     def __init__(self, lateness: Lateness, clock: Clock) -> None:
         super().__init__(clock)
         self.lateness = lateness
 
-    def cached(self, app: str, channel: str, done: Done[CachedEvent | None]) -> None:
-        super().cached(app, channel, self.lateness.delayed("cached", done))
+    def follow(self, app: str, channel: str, done: Callable[[], None]) -> None:
+        self.lateness.delayed("follow", lambda _: done())(None)
 
-    def publish(self, publication: Publication) -> None:
-        self.lateness.delayed("delivery", super().publish)(publication)
+    def cached(self, app: str, channel: str, done: Done[CachedEvent | Refusal | None]) -> None:
+        late = self.lateness.delayed("cached", done)
+        if not self.lateness.refuses("cached", late):
+            super().cached(app, channel, late)
+
+    def publish(self, publications: Sequence[Publication], done: Done[bool]) -> None:
+        if self.lateness.unavailable:
+            self.lateness.delayed("delivery", done)(False)
+        else:
+            publish = partial(super().publish, done=done)
+            self.lateness.delayed("delivery", publish)(publications)

@@ -14,6 +14,8 @@ from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
 from herenow.api.routes import ApiRoutes
 from herenow.apps.base import App, Key
 from herenow.apps.static import StaticApps
@@ -111,6 +113,7 @@ class Serving:
             admit=self.node.admit_socket,
             admit_websocket=self.node.admit_websocket,
             closed=self.node.release_socket,
+            negotiate=self.node.negotiate,
             **front,
         )
         self.clients: list[Client] = []
@@ -153,13 +156,14 @@ class Serving:
         headers: tuple[tuple[str, str], ...] = (),
         receive_buffer: int = 0,
         prefix: str = "",
+        compression: ClientPerMessageDeflateFactory | None = None,
     ) -> Client:
         """A WebSocket whose upgrade is done, and nothing read yet."""
         app = app or self.app
         client = Client(app)
         self.clients.append(client)
         target = f"{prefix}/app/{app.keys[0].key}?{query}"
-        await client.open(self.port, target, headers, receive_buffer)
+        await client.open(self.port, target, headers, receive_buffer, compression)
         return client
 
     async def join(self, *channels: str, app: App | None = None) -> Client:
@@ -192,10 +196,19 @@ class Serving:
         """The server's side of *client*."""
         return self.hub.connections[client.socket_id]
 
-    def publish(self, channel: str, event: str, data: str = "x", skip: str | None = None) -> None:
+    def publish(
+        self,
+        channel: str,
+        event: str,
+        data: str = "x",
+        skip: str | None = None,
+        *,
+        sealed: bool = False,
+    ) -> None:
         """Publish as the HTTP API does, within this turn of the loop."""
         payload = encode_json({"event": event, "channel": channel, "data": data})
-        self.bus.publish(Publication(self.app.id, channel, payload, skip))
+        publication = Publication(self.app.id, channel, payload, skip, sealed=sealed)
+        self.bus.publish((publication,), lambda published: None)
 
     async def call(
         self,

@@ -339,8 +339,7 @@ async def test_who_is_closed_gets_what_it_is_owed_in_the_order_it_would_have_com
 ) -> None:
     client = await started.join("x", "y")
     for number, channel in enumerate("yxyx"):
-        started.hub.seal(channel)
-        started.publish(channel, f"e{number}")
+        started.publish(channel, f"e{number}", sealed=True)
     started.connection(client).close(OVER_CAPACITY)
     told = await client.read_until_closed()
     names = [message.event for message in told if isinstance(message, Message)]

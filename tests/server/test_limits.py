@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from herenow.cluster.bucket import TokenBucket
 from herenow.protocol.messages import ClientMessage
 from herenow.server.connection import Connection
 from herenow.server.inbox import (
@@ -19,7 +20,7 @@ from herenow.server.inbox import (
     THROTTLED_TOO_LONG_SECONDS,
     Inbox,
 )
-from herenow.server.limits import DROP_BEYOND, Addresses, TokenBucket
+from herenow.server.limits import DROP_BEYOND, Addresses
 from server.client import Closed, Message
 from server.serving import APP, LOOPBACK, app_with, eventually, serving
 

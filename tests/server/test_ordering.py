@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from herenow.apps.base import App
+from herenow.cluster.base import Subject, SubjectKind
 from herenow.protocol.errors import OVER_CAPACITY
 from herenow.server import connection as connection_module
 from herenow.server import inbox
@@ -17,6 +18,8 @@ from server.late_engine import LateBus, LateLedger, Lateness
 from server.serving import APP, Serving, app_with, eventually, serving
 
 pytestmark = pytest.mark.anyio
+
+ROOM = Subject(APP.id, SubjectKind.PRESENCE, "presence-a")
 
 
 @pytest.fixture
@@ -250,9 +253,8 @@ async def test_a_client_that_leaves_while_it_waits_leaves_nothing(
     assert await late.user_ids("presence-a") == []
 
 
-@pytest.mark.parametrize("order", ["delta first", "answer first"])
 async def test_a_joiner_misses_nobody_and_sees_nobody_twice(
-    late: Serving, lateness: Lateness, order: str
+    late: Serving, lateness: Lateness
 ) -> None:
     lateness.late.clear()
     present = await late.established()
@@ -261,7 +263,7 @@ async def test_a_joiner_misses_nobody_and_sees_nobody_twice(
     first, second = await late.established(), await late.established()
     await begin(first, lateness, first.subscription("presence-a", "first"))
     await begin(second, lateness, second.subscription("presence-a", "second"))
-    kinds = ("transition", "join") if order == "delta first" else ("join", "transition")
+    kinds = ("transition", "join")
     for kind in kinds:
         lateness.release(kind)
     assert roster_ids(await first.expect_subscribed("presence-a")) == ["present", "first"]
@@ -280,13 +282,16 @@ async def test_a_joiner_misses_nobody_and_sees_nobody_twice(
     assert added == ["first", "second"]
 
 
-@pytest.mark.parametrize("kind", ["roster", "question"])
+@pytest.mark.parametrize("somebody_is_there", [False, True])
 async def test_a_roster_that_comes_late_is_brought_up_to_date(
-    late: Serving, lateness: Lateness, kind: str
+    late: Serving, lateness: Lateness, somebody_is_there: bool
 ) -> None:
-    """The channel is new on this node: deltas come before the roster that they build on, or that
-    contains them."""
-    lateness.late = {kind}
+    """The channel is new on this node: who is there, who comes and who goes is told in one go."""
+    lateness.late.clear()
+    there = {"elsewhere"} if somebody_is_there else set()
+    for name in there:
+        late.ledger.join(ROOM, name, 999, b"{}", 0, 0, lambda answer: None)
+    lateness.late = {"chain"}
     clients = [await late.established() for _ in range(3)]
     for number, client in enumerate(clients):
         await client.subscribe("presence-a", f"u{number}")
@@ -295,14 +300,14 @@ async def test_a_roster_that_comes_late_is_brought_up_to_date(
     await eventually(lambda: len(late.hub.connections) == 2)
     await clients[2].send("pusher:ping", {})
     await clients[2].expect("pusher:pong")
-    lateness.release(kind)
+    lateness.release_each("chain")
     for client in (clients[0], clients[2]):
         members = set(roster_ids(await client.expect_subscribed("presence-a")))
         for message in await client.barrier():
             user = {message.decoded["user_id"]}
             assert bool(members & user) is (message.event == MEMBER_REMOVED), message
             members ^= user
-        assert members == {"u0", "u2"}
+        assert members == {"u0", "u2"} | there
 
 
 async def test_unavailable_closes_with_4100_and_leaves_no_trace(

@@ -112,7 +112,7 @@ def fill(started: Serving, channel: str, members: int) -> None:
     for number in range(members):
         info = encode_json({"name": quotes, "n": number})
         subscription = next(started.hub.ledger_ids)
-        started.ledger.join(subject, f"member-{number}", subscription, info, 0, joined)
+        started.ledger.join(subject, f"member-{number}", subscription, info, 0, 0, joined)
 
 
 async def test_a_roster_larger_than_the_limit_reaches_who_reads(

@@ -13,9 +13,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from herenow.admin.access import AccessRule
+from herenow.admin.cluster import Connections
 from herenow.admin.metrics import CountingLedger, Metrics
 from herenow.admin.pages import Pages
-from herenow.admin.reads import Reads, UnknownApp, unknown_app
+from herenow.admin.reads import Reads, Unavailable, UnknownApp, unavailable, unknown_app
 from herenow.config import Config
 from herenow.log import RateLimitedLog, clean
 from herenow.server.node import Node
@@ -34,9 +35,15 @@ SECURITY: Final = {
 }
 
 
-def make_app(node: Node, ledger: CountingLedger, config: Config) -> ASGIApp:
-    """Everything that the admin port answers. It only reads, and shows no secret or payload."""
-    reads, metrics, health = Reads(node), Metrics(node, ledger), Health(node)
+def make_app(
+    node: Node, ledger: CountingLedger, config: Config, connections: Connections | None = None
+) -> ASGIApp:
+    """Everything that the admin port answers. It only reads, and shows no secret or payload.
+
+    *connections* are those to an engine that nodes share.
+    """
+    reads, health = Reads(node), Health(node, ledger)
+    metrics = Metrics(node, ledger, connections)
     pages = Pages()
     app = Starlette(
         routes=[
@@ -51,7 +58,7 @@ def make_app(node: Node, ledger: CountingLedger, config: Config) -> ASGIApp:
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
         ],
-        exception_handlers={UnknownApp: unknown_app},
+        exception_handlers={UnknownApp: unknown_app, Unavailable: unavailable},
     )
     app.router.redirect_slashes = False
     return Guarded(app, AccessRule(config.admin.password, config.admin.host))
@@ -60,8 +67,9 @@ def make_app(node: Node, ledger: CountingLedger, config: Config) -> ASGIApp:
 class Health:
     """What an orchestrator asks: whether to restart the node, and whether to send it clients."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, ledger: CountingLedger) -> None:
         self._node = node
+        self._ledger = ledger
 
     async def live(self, request: Request) -> PlainTextResponse:
         return PlainTextResponse("live\n")
@@ -69,6 +77,8 @@ class Health:
     async def ready(self, request: Request) -> PlainTextResponse:
         if self._node.draining:
             return PlainTextResponse("draining\n", 503)
+        if not self._ledger.ready:
+            return PlainTextResponse("the cluster's engine does not answer\n", 503)
         return PlainTextResponse("ready\n")
 
 

@@ -5,6 +5,7 @@ Labels are ids of applications and fixed words of ours: never the name of a chan
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -17,8 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from herenow import __version__
-from herenow.admin.reads import answer_of
+from herenow.admin import cluster
+from herenow.admin.cluster import Connections
+from herenow.admin.reads import Unavailable, answer_of
 from herenow.cluster.base import Ledger, Totals
+from herenow.cluster.partitions.ledger import PartitionedLedger
 from herenow.server.counters import Counters
 from herenow.server.node import Node
 
@@ -30,36 +34,48 @@ _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 class CountingLedger(Ledger, Protocol):
     """A ledger that counts: transitions by kind, departures that a return made unheard."""
 
-    transitions: dict[str, int]
-    suppressed: int
+    @property
+    def transitions(self) -> dict[str, int]: ...
+    @property
+    def suppressed(self) -> int: ...
+    @property
+    def ready(self) -> bool:
+        """Whether the engine can be asked about everything."""
 
 
 class Metrics:
     """Asks the ledger for the totals of every application, then writes everything out."""
 
-    def __init__(self, node: Node, ledger: CountingLedger) -> None:
+    def __init__(self, node: Node, ledger: CountingLedger, connections: Connections | None) -> None:
         self._node = node
         self._ledger = ledger
-        self._collector = NodeCollector(node, ledger)
+        self._collector = NodeCollector(node, ledger, connections)
         self._registry = CollectorRegistry()
         self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
 
     async def show(self, request: Request) -> Response:
-        totals = {
-            app.id: await answer_of(partial(self._ledger.totals, app.id))
-            for app in self._node.apps.all()
+        apps = [app.id for app in self._node.apps.all()]
+        totals = await asyncio.gather(*map(self._totals, apps))
+        self._collector.totals = {
+            app: known for app, known in zip(apps, totals, strict=True) if known is not None
         }
-        self._collector.totals = totals
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _totals(self, app: str) -> Totals | None:
+        try:
+            return await answer_of(partial(self._ledger.totals, app))
+        except Unavailable:
+            return None
 
 
 class NodeCollector(Collector):
     """What a node counts, read when it is asked for."""
 
-    def __init__(self, node: Node, ledger: CountingLedger) -> None:
+    def __init__(self, node: Node, ledger: CountingLedger, connections: Connections | None) -> None:
         self._node = node
         self._ledger = ledger
+        self._connections = connections
         self.totals: Mapping[str, Totals] = {}
 
     def collect(self) -> Iterator[Metric]:
@@ -81,6 +97,8 @@ class NodeCollector(Collector):
             "Departures nobody heard of, since the user came back within the grace.",
             self._ledger.suppressed,
         )
+        if self._connections is not None and isinstance(self._ledger, PartitionedLedger):
+            yield from cluster.metrics(self._connections, self._ledger)
 
     def _usage(self) -> Iterator[Metric]:
         connections, users, members, channels = (

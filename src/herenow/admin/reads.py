@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from herenow.admin.paging import Page
 from herenow.apps.base import App
-from herenow.cluster.base import Done, Member, Subject, SubjectKind
+from herenow.cluster.base import Done, Member, Refusal, Subject, SubjectKind
 from herenow.protocol.names import channel_kind
 from herenow.server.connection import Connection
 from herenow.server.node import Node
@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 class UnknownApp(Exception):
     """There is no application with that id."""
+
+
+class Unavailable(Exception):
+    """The engine does not answer."""
 
 
 class Reads:
@@ -104,16 +108,25 @@ async def unknown_app(request: Request, error: Exception) -> Response:
     return json_response({"error": f"unknown app: {error}"}, 404)
 
 
-async def answer_of(ask: Callable[[Done[T]], None]) -> T:
-    """What *ask* is told, now or when an engine elsewhere answers."""
-    answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+async def unavailable(request: Request, error: Exception) -> Response:
+    answer = json_response({"error": "the cluster's engine does not answer"}, 503)
+    answer.headers["Retry-After"] = "1"
+    return answer
 
-    def done(value: T) -> None:
+
+async def answer_of(ask: Callable[[Done[T | Refusal]], None]) -> T:
+    """What *ask* is told, now or later; raises :class:`Unavailable` if the engine is away."""
+    answer: asyncio.Future[T | Refusal] = asyncio.get_running_loop().create_future()
+
+    def done(value: T | Refusal) -> None:
         if not answer.done():
             answer.set_result(value)
 
     ask(done)
-    return await answer
+    answered = await answer
+    if isinstance(answered, Refusal):
+        raise Unavailable
+    return answered
 
 
 def _connection(connection: Connection) -> dict[str, Any]:

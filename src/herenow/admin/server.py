@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from herenow.admin.app import make_app
+from herenow.admin.cluster import Connections
 from herenow.admin.metrics import CountingLedger
 from herenow.config import Config
 from herenow.server.listening import bind
@@ -23,12 +24,18 @@ GRACE_SECONDS: Final = 1
 class AdminServer:
     """Listens on ``admin.host`` and ``admin.port`` from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, node: Node, ledger: CountingLedger, config: Config) -> None:
+    def __init__(
+        self,
+        node: Node,
+        ledger: CountingLedger,
+        config: Config,
+        connections: Connections | None,
+    ) -> None:
         self._host = config.admin.host
         self._port = config.admin.port
         self._server = _Embedded(
             uvicorn.Config(
-                make_app(node, ledger, config),
+                make_app(node, ledger, config, connections),
                 http="httptools",
                 ws="none",
                 lifespan="off",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from herenow.apps.base import App
+from herenow.cluster.base import Done, Refusal
 from herenow.protocol.http1 import Request, Response
 from herenow.protocol.messages import InvalidJSON, decode_json, encode_json
 from herenow.protocol.names import is_legal_channel_name
 from herenow.protocol.signing import Parameters
 from herenow.server.hub import Hub
+
+T = TypeVar("T")
+
+_log = logging.getLogger("herenow.api")
 
 _BREAKS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -34,6 +40,11 @@ class ApiError(Exception):
         return Response(self.status, body, "text/plain", headers)
 
 
+def unavailable() -> ApiError:
+    """The engine did not answer, so nothing was done and nothing is known."""
+    return ApiError(503, "The cluster's engine does not answer: try again", retry_after=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """An authenticated call. ``names`` are the parts of its path that are not fixed."""
@@ -43,14 +54,35 @@ class Call:
     parameters: Parameters
     names: tuple[str, ...]
     respond: Callable[[Response], None]
+    refuse: Callable[[ApiError], None]
 
     @property
     def app(self) -> App:
         return self.hub.app
 
-    def answer(self, body: object) -> None:
-        """Answer 200 with *body* as JSON."""
+    def answer(self, body: dict[str, Any], *, complete: bool = True) -> None:
+        """Answer 200 with *body* as JSON; what may be missing something says so in it."""
+        if not complete:
+            body = {**body, "complete": False}
         self.respond(Response(200, encode_json(body)))
+
+    def then(self, step: Callable[[T], None]) -> Done[T | Refusal]:
+        """What goes on with the engine's answer, now or later; without one the call is refused."""
+
+        def done(answer: T | Refusal) -> None:
+            if isinstance(answer, Refusal):
+                self.refuse(unavailable())
+                return
+            try:
+                step(answer)
+            except ApiError as error:
+                self.refuse(error)
+            except Exception:
+                # The path alone: a query holds the signature.
+                _log.exception("%s %s failed", self.request.method, self.request.path)
+                self.respond(Response(500, b"Internal server error\n", "text/plain"))
+
+        return done
 
     def parameter(self, name: str) -> str | None:
         """A query parameter; of a list there is none."""
@@ -79,15 +111,23 @@ class Call:
             raise ApiError(400, "Invalid body: expected a JSON object")
         return body
 
-    def spend(self, events: int) -> None:
+    def spend(self, events: int, go_on: Callable[[], None]) -> None:
         """Count this call against the application's rate: as many as the events it publishes."""
-        bucket = self.hub.api_events
-        if bucket is not None and not bucket.take(self.hub.timers.now(), min(events, bucket.burst)):
-            raise ApiError(
-                429,
-                f"Too many API calls: at most {bucket.rate} events per second",
-                retry_after=1 + int(bucket.seconds_until(events)),
-            )
+        rate = self.app.limits.events_per_second
+        if not rate:
+            go_on()
+            return
+
+        def spent(wait: float) -> None:
+            if wait:
+                raise ApiError(
+                    429,
+                    f"Too many API calls: at most {rate} events per second",
+                    retry_after=1 + int(wait),
+                )
+            go_on()
+
+        self.hub.ledger.spend(self.app.id, min(events, rate), rate, self.then(spent))
 
 
 def split_info(info: str | None) -> tuple[str, ...]:

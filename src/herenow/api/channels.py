@@ -34,8 +34,8 @@ def list_channels(call: Call) -> None:
             raise ApiError(400, f"Unknown info attribute {attribute}: expected user_count")
         elif not call.app.subscription_count:
             raise ApiError(400, "subscription_count is not enabled for this app")
-    call.spend(1)
-    call.hub.ledger.channels(call.app.id, prefix, partial(_answer_list, call, info))
+    answer = partial(_answer_list, call, info)
+    call.spend(1, lambda: call.hub.ledger.channels(call.app.id, prefix, call.then(answer)))
 
 
 def _answer_list(call: Call, info: tuple[str, ...], channels: Channels) -> None:
@@ -47,7 +47,7 @@ def _answer_list(call: Call, info: tuple[str, ...], channels: Channels) -> None:
             attributes["user_count"] = state.users
         if "subscription_count" in info and kind.counted:
             attributes["subscription_count"] = state.subscriptions
-    call.answer({"channels": listed})
+    call.answer({"channels": listed}, complete=channels.complete)
 
 
 def _unasked(call: Call, info: tuple[str, ...], state: ChannelState) -> dict[str, object]:
@@ -63,8 +63,8 @@ def show_channel(call: Call) -> None:
     kind = channel_kind(name)
     for attribute in info:
         _check_attribute(call, attribute, kind)
-    call.spend(1)
-    call.hub.ledger.channel(call.app.id, name, partial(_with_state, call, name, info))
+    answer = partial(_with_state, call, name, info)
+    call.spend(1, lambda: call.hub.ledger.channel(call.app.id, name, call.then(answer)))
 
 
 def _check_attribute(call: Call, attribute: str, kind: ChannelKind) -> None:
@@ -98,12 +98,15 @@ def _with_state(call: Call, name: str, info: tuple[str, ...], state: ChannelStat
     if "subscription_count" in info:
         answer["subscription_count"] = state.subscriptions
     if "cache" in info:
-        call.hub.bus.cached(call.app.id, name, partial(_with_cache, call, answer))
+        with_cache = partial(_with_cache, call, answer, state.complete)
+        call.hub.bus.cached(call.app.id, name, call.then(with_cache))
     else:
-        call.answer(answer)
+        call.answer(answer, complete=state.complete)
 
 
-def _with_cache(call: Call, answer: dict[str, object], cached: CachedEvent | None) -> None:
+def _with_cache(
+    call: Call, answer: dict[str, object], complete: bool, cached: CachedEvent | None
+) -> None:
     if cached is None:
         answer["cache"] = None
     else:
@@ -111,7 +114,7 @@ def _with_cache(call: Call, answer: dict[str, object], cached: CachedEvent | Non
             "data": decode_string(cached.data),
             "ttl": int(cached.seconds_left),
         }
-    call.answer(answer)
+    call.answer(answer, complete=complete)
 
 
 def list_users(call: Call) -> None:
@@ -124,24 +127,25 @@ def list_users(call: Call) -> None:
         raise ApiError(
             400, "The following query string parameters are extraneous: " + ", ".join(extraneous)
         )
-    call.spend(1)
     subject = Subject(call.app.id, SubjectKind.PRESENCE, name)
-    call.hub.ledger.roster(subject, partial(_answer_users, call))
+    answer = partial(_answer_users, call)
+    call.spend(1, lambda: call.hub.ledger.roster(subject, call.then(answer)))
 
 
 def _answer_users(call: Call, roster: Roster) -> None:
-    call.answer({"users": [{"id": member.user} for member in roster.members]})
+    users = [{"id": member.user} for member in roster.members]
+    call.answer({"users": users}, complete=roster.complete)
 
 
 def show_stats(call: Call) -> None:
     """``GET /apps/{id}/channels/{name}/stats``. Deprecated."""
     name = call.channel_name()
-    call.spend(1)
-    call.hub.ledger.channel(call.app.id, name, partial(_answer_stats, call, name))
+    answer = partial(_answer_stats, call, name)
+    call.spend(1, lambda: call.hub.ledger.channel(call.app.id, name, call.then(answer)))
 
 
 def _answer_stats(call: Call, name: str, state: ChannelState) -> None:
     answer = {"occupied": state.occupied, "connection_count": state.subscriptions}
     if channel_kind(name).presence:
         answer["user_count"] = state.users
-    call.answer(answer)
+    call.answer(answer, complete=state.complete)

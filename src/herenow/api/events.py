@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from herenow.api.calls import ApiError, Call, split_info
+from herenow.api.calls import ApiError, Call, split_info, unavailable
 from herenow.apps.base import Limits
-from herenow.cluster.base import ChannelState, Publication
+from herenow.cluster.base import ChannelState, Publication, Refusal
 from herenow.protocol import messages
 from herenow.protocol.http1 import Response
 from herenow.protocol.messages import InvalidJSON, compact_json, decode_string, encode_json, quoted
@@ -57,37 +57,41 @@ def trigger(call: Call) -> None:
     """``POST /apps/{id}/events``: one event to up to a hundred channels."""
     limits = call.app.limits
     event = _check(_read_trigger(call), limits)
-    call.spend(1)
-    _publish(call, event)
-    if not event.info:
-        call.answer({})
-        return
+    publications = list(_publications(call, event))
 
-    def answer(attributes: list[Attributes]) -> None:
-        call.answer({"channels": dict(zip(event.channels, attributes, strict=True))})
+    def published() -> None:
+        if event.info:
+            _ask_all(call, [(channel, event.info) for channel in event.channels], answer)
+        else:
+            call.answer({})
 
-    _ask_all(call, [(channel, event.info) for channel in event.channels], answer)
+    def answer(attributes: list[Attributes], complete: bool) -> None:
+        channels = dict(zip(event.channels, attributes, strict=True))
+        call.answer({"channels": channels}, complete=complete)
+
+    call.spend(1, partial(_publish, call, publications, published))
 
 
 def trigger_batch(call: Call) -> None:
     """``POST /apps/{id}/batch_events``: up to ten events; all of them, or none."""
     events = _read_batch(call)
-    call.spend(len(events))
-    previous = None
+    publications: list[Publication] = []
     for event in events:
-        (channel,) = event.channels
-        if channel != previous:
-            call.hub.seal(channel)
-        _publish(call, event)
-        previous = channel
-    if not any(event.info for event in events):
-        call.answer({})
-        return
+        (publication,) = _publications(call, event)
+        # What is published on one channel and then on another arrives in that order.
+        sealed = not publications or publications[-1].channel != publication.channel
+        publications.append(publication._replace(sealed=sealed))
 
-    def answer(attributes: list[Attributes]) -> None:
-        call.answer({"batch": attributes})
+    def published() -> None:
+        if any(event.info for event in events):
+            _ask_all(call, [(event.channels[0], event.info) for event in events], answer)
+        else:
+            call.answer({})
 
-    _ask_all(call, [(event.channels[0], event.info) for event in events], answer)
+    def answer(attributes: list[Attributes], complete: bool) -> None:
+        call.answer({"batch": attributes}, complete=complete)
+
+    call.spend(len(events), partial(_publish, call, publications, published))
 
 
 def _read_batch(call: Call) -> list[Event]:
@@ -129,9 +133,12 @@ def trigger_raw(call: Call) -> None:
     name, socket_id = call.parameter("name"), call.parameter("socket_id")
     body = _Body(_string(name, "name"), msgspec.Raw(data), [call.names[0]], None, socket_id)
     event = _check(body, call.app.limits)
-    call.spend(1)
-    _publish(call, event)
-    call.respond(Response(202, b""))
+    publications = list(_publications(call, event))
+
+    def published() -> None:
+        call.respond(Response(202, b""))
+
+    call.spend(1, partial(_publish, call, publications, published))
 
 
 def _read_trigger(call: Call) -> _Body:
@@ -233,34 +240,65 @@ def _check_data(token: bytes, maximum: int) -> bytes:
     return token
 
 
-def _publish(call: Call, event: Event) -> None:
-    hub = call.hub
+def _publications(call: Call, event: Event) -> Iterator[Publication]:
+    """*event* as each of its channels gets it."""
+    app = call.app
     for channel in event.channels:
         payload = messages.event(event.name, event.data, channel)
-        cached = channel_kind(channel).cached
-        publication = Publication(hub.app.id, channel, payload, event.socket_id, cached)
-        if cached:
-            hub.stored_cache(channel)
-            hub.bus.publish_cached(publication, event.data, hub.app.cache_ttl_seconds)
+        if channel_kind(channel).cached:
+            yield Publication(
+                app.id,
+                channel,
+                payload,
+                event.socket_id,
+                cached=True,
+                data=event.data,
+                ttl=app.cache_ttl_seconds,
+            )
         else:
-            hub.bus.publish(publication)
+            yield Publication(app.id, channel, payload, event.socket_id)
+
+
+def _publish(
+    call: Call, publications: Sequence[Publication], published: Callable[[], None]
+) -> None:
+    """Publish all or none, and go on with *published* or refuse the call."""
+
+    def done(delivered: bool) -> None:
+        if not delivered:
+            raise unavailable()
+        for publication in publications:
+            if publication.cached:
+                call.hub.stored_cache(publication.channel)
+        published()
+
+    call.hub.bus.publish(publications, call.then(done))
 
 
 def _ask_all(
     call: Call,
     questions: list[tuple[str, tuple[str, ...]]],
-    answer: Callable[[list[Attributes]], None],
+    answer: Callable[[list[Attributes], bool], None],
 ) -> None:
-    """Answer with the attributes asked for of each channel, in the order of the questions."""
+    """Answer with the attributes asked for of each channel, in the order of the questions.
+
+    The event is published by now: what the engine does not say is left out, and the answer is not
+    complete.
+    """
     found: list[Attributes] = [{} for _ in questions]
     missing = len(questions)
+    complete = True
 
-    def take(index: int, state: ChannelState) -> None:
-        nonlocal missing
-        found[index] = _attributes(call, *questions[index], state)
+    def take(index: int, state: ChannelState | Refusal) -> None:
+        nonlocal missing, complete
+        if isinstance(state, Refusal):
+            complete = False
+        else:
+            found[index] = _attributes(call, *questions[index], state)
+            complete = complete and state.complete
         missing -= 1
         if not missing:
-            answer(found)
+            answer(found, complete)
 
     for index, (channel, _) in enumerate(questions):
         call.hub.ledger.channel(call.app.id, channel, partial(take, index))

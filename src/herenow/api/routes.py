@@ -92,11 +92,7 @@ class ApiRoutes:
             calls[endpoint.name, response.status] += 1
             respond(response)
 
-        try:
-            parameters = parse_query(request.query)
-            app = self._authenticate(app_id, parameters, request, peer)
-            action(Call(self._node.hub(app), request, parameters, names, counted))
-        except ApiError as error:
+        def refuse(error: ApiError) -> None:
             self._log.warning(
                 f"call refused: {error.status}",
                 detail=error.log,
@@ -104,6 +100,13 @@ class ApiRoutes:
                 app=app_id or "",
             )
             counted(error.response())
+
+        try:
+            parameters = parse_query(request.query)
+            app = self._authenticate(app_id, parameters, request, peer)
+            action(Call(self._node.hub(app), request, parameters, names, counted, refuse))
+        except ApiError as error:
+            refuse(error)
 
     def _authenticate(
         self, app_id: str | None, parameters: Parameters, request: Request, peer: Peer

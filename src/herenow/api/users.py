@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from herenow.api.calls import ApiError, Call
+from functools import partial
+
+from herenow.api.calls import ApiError, Call, unavailable
 from herenow.protocol.names import is_legal_user_id
 
 
@@ -11,6 +13,11 @@ def terminate_connections(call: Call) -> None:
     user = call.names[0]
     if not is_legal_user_id(user):
         raise ApiError(400, f"Invalid user id {user}")
-    call.spend(1)
-    call.hub.bus.terminate(call.app.id, user)
+    answer = partial(_answer, call)
+    call.spend(1, lambda: call.hub.ledger.terminate(call.app.id, user, call.then(answer)))
+
+
+def _answer(call: Call, told: bool) -> None:
+    if not told:
+        raise unavailable()
     call.answer({})

@@ -8,6 +8,7 @@ import click
 
 from herenow import __version__
 from herenow.cli.demo import demo
+from herenow.cli.presence import presence
 from herenow.cli.serve import serve
 
 
@@ -24,3 +25,4 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(demo)
+main.add_command(presence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -72,10 +73,7 @@ def serve(
         if problems:
             raise ConfigError(problems)
     except ConfigError as error:
-        problems = tuple(dict.fromkeys((*problems, *error.problems)))
-        click.echo("herenow: the configuration cannot be used", err=True)
-        for problem in problems:
-            click.echo(f"  {problem}", err=True)
+        _tell(tuple(dict.fromkeys((*problems, *error.problems))))
         context.exit(_WRONG_USAGE)
     if any(find_spec(module) is None for module in SERVER_EXTRA):
         click.echo(
@@ -86,7 +84,18 @@ def serve(
 
     from herenow import compose
 
-    context.exit(compose.serve(config, log_format))
+    try:
+        code = compose.serve(config, log_format)
+    except ConfigError as error:
+        _tell(error.problems)
+        code = _WRONG_USAGE
+    context.exit(code)
+
+
+def _tell(problems: Iterable[str]) -> None:
+    click.echo("herenow: the configuration cannot be used", err=True)
+    for problem in problems:
+        click.echo(f"  {problem}", err=True)
 
 
 def _problems_of_workers(workers: str) -> tuple[str, ...]:

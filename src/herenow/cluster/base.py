@@ -7,12 +7,15 @@ Every callback is called exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 Done = Callable[[T], None]
+
+ANNOUNCE_EVERY_CHANGE_UP_TO: Final = 100
+ANNOUNCE_INTERVAL_SECONDS: Final = 5.0
 
 
 class SubjectKind(Enum):
@@ -48,7 +51,6 @@ class Transition(NamedTuple):
     user: str
     info: bytes
     revision: int
-    previous: int
     since: float
 
 
@@ -62,7 +64,10 @@ class Occupancy(NamedTuple):
 
 
 class Refusal(Enum):
-    """Why a join was not done. ``UNAVAILABLE``: the engine did not answer within the hold."""
+    """Why something was not done or not answered. ``UNAVAILABLE``: the engine did not answer.
+
+    A join waits for it as long as the hold, a question for a moment only.
+    """
 
     FULL = "full"
     UNAVAILABLE = "unavailable"
@@ -85,7 +90,10 @@ class Member(NamedTuple):
 
 
 class Roster(NamedTuple):
-    """The members of a subject in the order they joined, as of ``revision``."""
+    """The members of a subject in the order they joined, as of ``revision``.
+
+    Not ``complete``, here and below: other nodes may be about to register who is missing.
+    """
 
     members: tuple[Member, ...]
     revision: int
@@ -125,7 +133,27 @@ class Online(NamedTuple):
     complete: bool = True
 
 
-Follower = Callable[[Transition], None]
+class Announcement(NamedTuple):
+    """How many subscriptions were announced, or None and how many seconds to wait with it."""
+
+    subscriptions: int | None
+    wait: float
+
+
+class Follower(Protocol):
+    """One node, as the ledger sees it."""
+
+    def apply(self, transition: Transition) -> None:
+        """A followed subject changed. The chain is valid: who is added was absent, who is
+        removed was there."""
+
+    def announced(self, app: str, channel: str, subscriptions: int) -> None:
+        """How many subscriptions a channel has in all, to be told to its subscribers."""
+
+    def terminate(self, app: str, user: str) -> None:
+        """Every connection that signed in as *user* is to be closed."""
+
+
 Outbox = Callable[[Transition | Occupancy], None]
 
 
@@ -150,9 +178,9 @@ class Ledger(Protocol):
         """Name who is told the transitions of followed subjects."""
 
     def follow(self, subject: Subject) -> None:
-        """Tell the follower what is decided of *subject* from now on, in an unbroken chain.
+        """Tell the follower who is in *subject*, as additions, and from then on what changes.
 
-        A roster asked for afterwards is where the chain begins or a later point of it.
+        With the engine in memory the additions are told before this returns.
         """
 
     def unfollow(self, subject: Subject) -> None: ...
@@ -164,44 +192,73 @@ class Ledger(Protocol):
         subscription: int,
         info: bytes,
         limit: int,
+        grace: float,
         done: Done[Joined | Refusal],
     ) -> None:
         """Enter *user* by *subscription*. *info* is compact JSON, the newest one holds.
 
         *limit* (0: none) is the number of members beyond which a new user is refused. In a full
         subject a newcomer completes the earliest departure and takes its place. A departure of
-        the same user is cancelled and nobody is told.
+        the same user is cancelled and nobody is told. *grace* is what the user is given should
+        this node die. Of a followed subject the answer comes in the turn in which the follower
+        has been told everything up to this join, and nothing after it.
         """
 
     def leave(self, subject: Subject, subscription: int, grace: float) -> None:
-        """End *subscription*; an unknown one changes nothing.
+        """End *subscription*; an unknown one changes nothing, one under way is undone.
 
         The member goes when no subscription of the user is left and every grace given with a
-        leave of his has passed: at once, or when it has.
+        leave of his has passed: at once, or when it has. A join under way is never answered.
         """
 
-    def roster(self, subject: Subject, done: Done[Roster]) -> None: ...
+    def roster(self, subject: Subject, done: Done[Roster | Refusal]) -> None: ...
 
-    def online(self, app: str, users: Iterable[str], done: Done[Online]) -> None: ...
+    def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
+        """Which of *users*, all of them followed, are signed in, as the follower knows it."""
+
+    def terminate(self, app: str, user: str, done: Done[bool]) -> None:
+        """Tell every node to close the connections of *user*; false if nobody was told."""
 
     def count(self, app: str, channel: str, subscriptions: int) -> None:
         """Say how many subscriptions *channel* has on this node."""
 
+    def announce(self, app: str, channel: str, done: Done[Announcement | Refusal]) -> None:
+        """Tell the followers of all nodes how many subscriptions *channel* has in all.
+
+        Above ``ANNOUNCE_EVERY_CHANGE_UP_TO`` not sooner than ``ANNOUNCE_INTERVAL_SECONDS`` after
+        the last time (protocol reference §13).
+        """
+
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+        """Say how many connections *app* has on this node, the newest of which is not admitted yet.
+
+        False if there are more than *limit* (0: any number) on all nodes; the number then stays
+        as it was. An engine that is away is answered for from what was last heard of it.
+        """
+
     def count_connections(self, app: str, connections: int) -> None:
         """Say how many connections *app* has on this node."""
 
-    def channel(self, app: str, channel: str, done: Done[ChannelState]) -> None: ...
+    def spend(self, app: str, events: int, rate: int, done: Done[float | Refusal]) -> None:
+        """Take *events* from the bucket of *app*, which holds *rate* and gains as many a second.
 
-    def channels(self, app: str, prefix: str, done: Done[Channels]) -> None: ...
+        The answer is 0, or how many seconds to wait before it can be taken.
+        """
 
-    def totals(self, app: str, done: Done[Totals]) -> None: ...
+    def channel(self, app: str, channel: str, done: Done[ChannelState | Refusal]) -> None: ...
+
+    def channels(self, app: str, prefix: str, done: Done[Channels | Refusal]) -> None: ...
+
+    def totals(self, app: str, done: Done[Totals | Refusal]) -> None: ...
 
 
 class Publication(NamedTuple):
     """An event on its way to every node.
 
     ``payload`` is the JSON of the whole event, ``skip`` the socket id that gets nothing.
-    ``cached``: it is the channel's last event from now on.
+    ``cached``: it is the channel's last event from now on; for the bus alone, ``data`` (the JSON
+    string token published) is kept with it for ``ttl`` seconds. ``sealed``: it leaves after what
+    waits already on other channels.
     """
 
     app: str
@@ -209,6 +266,9 @@ class Publication(NamedTuple):
     payload: bytes
     skip: str | None = None
     cached: bool = False
+    sealed: bool = False
+    data: bytes = b""
+    ttl: float = 0
 
 
 class CachedEvent(NamedTuple):
@@ -227,7 +287,8 @@ class Receiver(Protocol):
 
     def deliver(self, publication: Publication) -> None: ...
 
-    def terminate(self, app: str, user: str) -> None: ...
+    def app_changed(self, app: str) -> None:
+        """The application *app* was made, changed or deleted."""
 
 
 class Bus(Protocol):
@@ -235,15 +296,21 @@ class Bus(Protocol):
 
     def attach(self, receiver: Receiver) -> None: ...
 
-    def follow(self, app: str, channel: str) -> None: ...
+    def follow(self, app: str, channel: str, done: Callable[[], None]) -> None:
+        """Deliver what is published on *channel*; *done* is called when that is in force.
+
+        An engine that is away is not waited for.
+        """
 
     def unfollow(self, app: str, channel: str) -> None: ...
 
-    def publish(self, publication: Publication) -> None: ...
+    def publish(self, publications: Sequence[Publication], done: Done[bool]) -> None:
+        """Deliver all of *publications* in their order, or none and say false.
 
-    def publish_cached(self, publication: Publication, data: bytes, ttl: float) -> None:
-        """Publish and keep as the channel's last event for *ttl* seconds, in one step."""
+        Cached ones are kept in the same step.
+        """
 
-    def cached(self, app: str, channel: str, done: Done[CachedEvent | None]) -> None: ...
+    def cached(self, app: str, channel: str, done: Done[CachedEvent | Refusal | None]) -> None: ...
 
-    def terminate(self, app: str, user: str) -> None: ...
+    def change_app(self, app: str, done: Done[bool]) -> None:
+        """Tell every node that *app* was changed."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from herenow.cluster.base import (
+    ANNOUNCE_EVERY_CHANGE_UP_TO,
+    ANNOUNCE_INTERVAL_SECONDS,
+    Announcement,
     Channels,
     ChannelState,
     Clock,
@@ -26,6 +29,7 @@ from herenow.cluster.base import (
     Transition,
     TransitionKind,
 )
+from herenow.cluster.bucket import TokenBucket
 from herenow.cluster.deadlines import Deadlines
 from herenow.cluster.memory_bus import MemoryBus
 from herenow.cluster.memory_usage import Presence, Present, Usage
@@ -48,8 +52,21 @@ class _Followed:
 
 
 class _Answer(NamedTuple):
+    """The answer to a join, told in its turn."""
+
     done: Done[Joined | Refusal]
     result: Joined | Refusal
+    subscription: int
+
+
+class _Presences(NamedTuple):
+    """The answer to the question who is online, told in its turn."""
+
+    done: Done[Online | Refusal]
+    result: Online
+
+
+_Untold = Transition | Occupancy | _Answer | _Presences
 
 
 class MemoryLedger(Ledger):
@@ -57,16 +74,17 @@ class MemoryLedger(Ledger):
 
     Revisions come from one rising sequence for all subjects, ``max(last + 1, µs since 1970)``:
     a subject of its own count would have to be remembered when it is empty, or would begin
-    again, and deltas after that would look old. So a revision never repeats or falls, and
-    ``previous`` is the subject's revision before, or 0 if the ledger has forgotten it; it never
-    does while the subject is followed, and nobody else could have missed anything.
+    again, and deltas after that would look old. So a revision never repeats or falls.
 
     What a callback asks for while something is being told is decided at once, told after it, and
     answered after that: everybody hears in the order of revisions, and a join is answered when
     the outbox and the follower know what it changed.
 
-    ``transitions`` counts by kind, ``suppressed`` the departures cancelled by a return.
+    ``transitions`` counts by kind, ``suppressed`` the departures cancelled by a return. It is
+    always ``ready``.
     """
+
+    ready: bool = True
 
     def __init__(self, clock: Clock, outbox: Outbox) -> None:
         self.transitions: dict[str, int] = {kind.value: 0 for kind in TransitionKind}
@@ -76,19 +94,23 @@ class MemoryLedger(Ledger):
         self._follower: Follower | None = None
         self._followed: dict[Subject, _Followed] = {}
         self._usages: dict[str, Usage] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._revision = 0
         self._departures: Deadlines[tuple[Subject, Present]] = Deadlines(clock, self._depart)
-        self._untold: deque[Transition | Occupancy | _Answer] = deque()
+        self._untold: deque[_Untold] = deque()
         self._telling = False
 
     def attach(self, follower: Follower) -> None:
         self._follower = follower
 
     def follow(self, subject: Subject) -> None:
-        if subject not in self._followed:
-            presence = self._presence(subject)
-            revision = presence.revision if presence is not None else 0
-            self._followed[subject] = _Followed(self._revision, revision)
+        if subject in self._followed:
+            return
+        presence = self._presence(subject)
+        revision = presence.revision if presence is not None else 0
+        self._followed[subject] = _Followed(self._revision, revision)
+        if presence is not None and self._follower is not None:
+            self._tell_members(subject, presence, self._follower)
 
     def unfollow(self, subject: Subject) -> None:
         self._followed.pop(subject, None)
@@ -100,6 +122,7 @@ class MemoryLedger(Ledger):
         subscription: int,
         info: bytes,
         limit: int,
+        grace: float,
         done: Done[Joined | Refusal],
     ) -> None:
         presence = self._presence(subject)
@@ -110,7 +133,7 @@ class MemoryLedger(Ledger):
             if subscription not in presence.subscriptions:
                 self._enter_again(subject, presence, member, subscription, info)
             result = Joined(False, presence.revision)
-        self._untold.append(_Answer(done, result))
+        self._untold.append(_Answer(done, result, subscription))
         self._tell()
 
     def leave(self, subject: Subject, subscription: int, grace: float) -> None:
@@ -118,6 +141,8 @@ class MemoryLedger(Ledger):
         member = presence.subscriptions.pop(subscription, None) if presence is not None else None
         if presence is None or member is None:
             return
+        if self._untold:
+            self._drop_answer(subscription)
         now = self._clock.time()
         presence.left = member.left = now
         member.connections -= 1
@@ -133,7 +158,7 @@ class MemoryLedger(Ledger):
             self._remove(subject, presence, member)
             self._tell()
 
-    def roster(self, subject: Subject, done: Done[Roster]) -> None:
+    def roster(self, subject: Subject, done: Done[Roster | Refusal]) -> None:
         presence = self._presence(subject)
         if presence is None:
             followed = self._followed.get(subject)
@@ -145,10 +170,17 @@ class MemoryLedger(Ledger):
         )
         done(Roster(members, presence.revision))
 
-    def online(self, app: str, users: Iterable[str], done: Done[Online]) -> None:
+    def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
         usage = self._usages.get(app)
         signed_in = usage.users if usage is not None else {}
-        done(Online(frozenset(user for user in users if user in signed_in)))
+        online = Online(frozenset(user for user in users if user in signed_in))
+        self._untold.append(_Presences(done, online))
+        self._tell()
+
+    def terminate(self, app: str, user: str, done: Done[bool]) -> None:
+        if self._follower is not None:
+            self._follower.terminate(app, user)
+        done(True)
 
     def count(self, app: str, channel: str, subscriptions: int) -> None:
         decides = channel_kind(channel).counted
@@ -157,21 +189,51 @@ class MemoryLedger(Ledger):
         before = counts.pop(channel, 0)
         if subscriptions:
             counts[channel] = subscriptions
+        else:
+            usage.announced.pop(channel, None)
         self._forget_if_empty(app, usage)
         if decides and bool(before) is not bool(subscriptions):
             self._untold.append(Occupancy(app, channel, bool(subscriptions), self._clock.time()))
             self._tell()
+
+    def announce(self, app: str, channel: str, done: Done[Announcement | Refusal]) -> None:
+        usage = self._usages.get(app)
+        subscriptions = usage.subscriptions(channel) if usage is not None else 0
+        if usage is not None and subscriptions:
+            now = self._clock.time()
+            wait = usage.announced.get(channel, 0) + ANNOUNCE_INTERVAL_SECONDS - now
+            if subscriptions > ANNOUNCE_EVERY_CHANGE_UP_TO and wait > 0:
+                done(Announcement(None, wait))
+                return
+            usage.announced[channel] = now
+        if self._follower is not None:
+            self._follower.announced(app, channel, subscriptions)
+        done(Announcement(subscriptions, 0))
+
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+        admitted = not limit or connections <= limit
+        if admitted:
+            self.count_connections(app, connections)
+        done(admitted)
 
     def count_connections(self, app: str, connections: int) -> None:
         usage = self._usage(app)
         usage.connections = connections
         self._forget_if_empty(app, usage)
 
-    def channel(self, app: str, channel: str, done: Done[ChannelState]) -> None:
+    def spend(self, app: str, events: int, rate: int, done: Done[float | Refusal]) -> None:
+        now = self._clock.time()
+        bucket = self._buckets.get(app)
+        if bucket is None or bucket.rate != rate:
+            bucket = self._buckets[app] = TokenBucket(rate, rate, now)
+        events = min(events, rate)
+        done(0 if bucket.take(now, events) else bucket.seconds_until(events))
+
+    def channel(self, app: str, channel: str, done: Done[ChannelState | Refusal]) -> None:
         usage = self._usages.get(app)
         done(usage.state(channel) if usage is not None else ChannelState(False, 0, 0))
 
-    def channels(self, app: str, prefix: str, done: Done[Channels]) -> None:
+    def channels(self, app: str, prefix: str, done: Done[Channels | Refusal]) -> None:
         usage = self._usages.get(app)
         if usage is None:
             done(Channels({}))
@@ -180,7 +242,7 @@ class MemoryLedger(Ledger):
         names = (name for names in occupied for name in names if name.startswith(prefix))
         done(Channels({name: usage.state(name) for name in names}))
 
-    def totals(self, app: str, done: Done[Totals]) -> None:
+    def totals(self, app: str, done: Done[Totals | Refusal]) -> None:
         usage = self._usages.get(app)
         if usage is None:
             done(Totals(0, 0, 0, 0))
@@ -296,14 +358,41 @@ class MemoryLedger(Ledger):
         since: float,
     ) -> None:
         self._revision = max(self._revision + 1, int(self._clock.time() * 1_000_000))
-        previous, presence.revision = presence.revision, self._revision
+        presence.revision = self._revision
         followed = self._followed.get(subject)
         if followed is not None:
             followed.revision = self._revision
         self.transitions[kind.value] += 1
         self._untold.append(
-            Transition(subject, kind, member.user, member.info, self._revision, previous, since)
+            Transition(subject, kind, member.user, member.info, self._revision, since)
         )
+
+    def _tell_members(self, subject: Subject, presence: Presence, follower: Follower) -> None:
+        """Tell who is there as additions, at once: what was decided before is contained."""
+        additions = [
+            Transition(
+                subject,
+                TransitionKind.ADD,
+                member.user,
+                member.info,
+                presence.revision,
+                member.since,
+            )
+            for member in presence.members.values()
+        ]
+        telling, self._telling = self._telling, True
+        try:
+            for addition in additions:
+                follower.apply(addition)
+        finally:
+            self._telling = telling
+            self._tell()
+
+    def _drop_answer(self, subscription: int) -> None:
+        for told in self._untold:
+            if isinstance(told, _Answer) and told.subscription == subscription:
+                self._untold.remove(told)
+                return
 
     def _tell(self) -> None:
         if self._telling:
@@ -317,8 +406,11 @@ class MemoryLedger(Ledger):
             if self._untold:  # somebody raised: the others are told all the same
                 self._clock.call_later(0, self._tell)
 
-    def _tell_one(self, told: Transition | Occupancy | _Answer) -> None:
+    def _tell_one(self, told: _Untold) -> None:
         if isinstance(told, _Answer):
+            told.done(told.result)
+            return
+        if isinstance(told, _Presences):
             told.done(told.result)
             return
         try:
@@ -327,4 +419,4 @@ class MemoryLedger(Ledger):
             if isinstance(told, Transition) and self._follower is not None:
                 followed = self._followed.get(told.subject)
                 if followed is not None and told.revision > followed.after:
-                    self._follower(told)
+                    self._follower.apply(told)

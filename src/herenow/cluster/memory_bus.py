@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from herenow.cluster.base import Bus, CachedEvent, Clock, Done, Publication, Receiver
+from herenow.cluster.base import Bus, CachedEvent, Clock, Done, Publication, Receiver, Refusal
 from herenow.cluster.deadlines import Deadlines
 
 
@@ -29,26 +30,29 @@ class MemoryBus(Bus):
     def attach(self, receiver: Receiver) -> None:
         self._receiver = receiver
 
-    def follow(self, app: str, channel: str) -> None:
-        pass
+    def follow(self, app: str, channel: str, done: Callable[[], None]) -> None:
+        done()
 
     def unfollow(self, app: str, channel: str) -> None:
         pass
 
-    def publish(self, publication: Publication) -> None:
-        if self._receiver is not None:
-            self._receiver.deliver(publication)
+    def publish(self, publications: Sequence[Publication], done: Done[bool]) -> None:
+        for publication in publications:
+            if publication.cached:
+                self._keep(publication)
+            if self._receiver is not None:
+                self._receiver.deliver(publication)
+        done(True)
 
-    def publish_cached(self, publication: Publication, data: bytes, ttl: float) -> None:
+    def _keep(self, publication: Publication) -> None:
         key = publication.app, publication.channel
-        expires = self._clock.time() + ttl
+        expires = self._clock.time() + publication.ttl
         known = key in self._cached
-        self._cached[key] = _Kept(publication.payload, data, expires)
+        self._cached[key] = _Kept(publication.payload, publication.data, expires)
         if not known:
             self._expiries.add(expires, key)
-        self.publish(publication)
 
-    def cached(self, app: str, channel: str, done: Done[CachedEvent | None]) -> None:
+    def cached(self, app: str, channel: str, done: Done[CachedEvent | Refusal | None]) -> None:
         kept = self._cached.get((app, channel))
         seconds_left = kept.expires - self._clock.time() if kept is not None else 0
         if kept is None or seconds_left <= 0:
@@ -56,9 +60,10 @@ class MemoryBus(Bus):
         else:
             done(CachedEvent(kept.payload, kept.data, seconds_left))
 
-    def terminate(self, app: str, user: str) -> None:
+    def change_app(self, app: str, done: Done[bool]) -> None:
         if self._receiver is not None:
-            self._receiver.terminate(app, user)
+            self._receiver.app_changed(app)
+        done(True)
 
     def _expire(self, key: tuple[str, str]) -> None:
         expires = self._cached[key].expires

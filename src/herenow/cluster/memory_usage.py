@@ -41,7 +41,7 @@ class Presence:
 class Usage:
     """What one application has here."""
 
-    __slots__ = ("channels", "connections", "counts", "members", "users")
+    __slots__ = ("announced", "channels", "connections", "counts", "members", "users")
 
     def __init__(self) -> None:
         self.connections = 0
@@ -50,6 +50,8 @@ class Usage:
         self.users: dict[str, Presence] = {}
         # Subscriptions of channels which these decide to be occupied, and of the others.
         self.counts: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        # When the subscriptions of a channel were last announced, while it has any.
+        self.announced: dict[str, float] = {}
 
     def presences(self, kind: SubjectKind) -> dict[str, Presence]:
         return self.channels if kind is SubjectKind.PRESENCE else self.users
@@ -57,9 +59,12 @@ class Usage:
     def is_empty(self) -> bool:
         return not (self.connections or self.channels or self.users or any(self.counts))
 
-    def state(self, channel: str) -> ChannelState:
+    def subscriptions(self, channel: str) -> int:
         decided, other = self.counts
-        subscriptions = decided.get(channel, 0) or other.get(channel, 0)
+        return decided.get(channel, 0) or other.get(channel, 0)
+
+    def state(self, channel: str) -> ChannelState:
+        subscriptions = self.subscriptions(channel)
         presence = self.channels.get(channel)
         users = len(presence.members) if presence is not None else 0
         if channel_kind(channel).presence:

@@ -31,6 +31,7 @@ _OWN_HEADERS: Final = frozenset(
         "x-pusher-signature",
     }
 )
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -250,9 +251,11 @@ def _show_webhook_url(value: object) -> str:
 
 def _show_scheme(value: object) -> str:
     """Only the scheme of a URL: what follows may hold a password."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         return show(value)
     scheme, separator, rest = value.partition("://")
+    if _SCHEME.fullmatch(scheme) is None or (not separator and "@" in value):
+        return show_kind(value)
     return show(f"{scheme}://…" if separator and rest else value)
 
 
@@ -299,6 +302,14 @@ def secret(*, optional: bool) -> Rule[str]:
 
 ANY_TEXT: Final = matching(r"[^\x00-\x1f\x7f]*", "a text without control characters")
 BOOLEAN: Final = Rule("true or false", _read_boolean, _truth)
+CLUSTER_URL: Final = Rule(
+    '"memory://", or a URL that begins with redis://, rediss://, redis+sentinel://, '
+    "rediss+sentinel://, redis+cluster://, rediss+cluster:// or unix://, "
+    "{ file = … } or { env = … }",
+    matching(r"memory://|(rediss?(\+sentinel|\+cluster)?|unix)://[\x21-\x7e]+", "").read,
+    str,
+    _show_scheme,
+)
 HEADER_VALUE: Final = Rule(
     "a text of printable ASCII without spaces around it, { file = … } or { env = … }",
     _read_header_value,
@@ -308,12 +319,6 @@ HEADER_VALUE: Final = Rule(
 HOST: Final = Rule("an IP address or a host name", _read_host)
 IDENTIFIER: Final = matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 characters of A-Z, a-z, 0-9, _ and -")
 LIMIT: Final = integer(0)
-MEMORY_URL: Final = Rule(
-    '"memory://", the only engine of this version',
-    matching(r"memory://", "").read,
-    str,
-    _show_scheme,
-)
 NETWORKS: Final = Rule('a list of networks such as "10.0.0.0/8"', _read_networks, _listed)
 PATH_PREFIX: Final = matching(
     r"(/[A-Za-z0-9._~-]+)*",

@@ -61,6 +61,14 @@ class ServerConfig:
     max_message_bytes: int = setting(
         65_536, rules.LIMIT, "Size of one client message with all of its fragments."
     )
+    compression: bool = setting(
+        False,
+        rules.BOOLEAN,
+        "Whether messages are compressed for clients that offer it (permessage-deflate).",
+    )
+    compression_min_bytes: int = setting(
+        256, rules.integer(0), "Messages of fewer bytes are never compressed."
+    )
     head_timeout_seconds: float = setting(
         10,
         rules.seconds(zero=False),
@@ -109,7 +117,15 @@ class AdminConfig:
 class ClusterConfig:
     """The engine that decides who is here and carries events, in one process or many."""
 
-    url: str = setting("memory://", rules.MEMORY_URL, "The engine.")
+    url: str = setting(
+        "memory://",
+        rules.CLUSTER_URL,
+        "The engine: one process's own memory, or a Redis or Valkey that nodes share.",
+        secret=True,
+    )
+    connect_seconds: float = setting(
+        30, rules.seconds(zero=False), "How long the engine is tried at start."
+    )
     partitions: int = setting(64, rules.integer(1, 16_384), "Parts over which channels are spread.")
     hold_seconds: float = setting(
         20, rules.seconds(zero=True), "How long a join waits for an engine that does not answer."

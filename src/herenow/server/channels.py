@@ -7,9 +7,10 @@ leave stands in ``delivery.py``.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from herenow.cluster.base import ChannelState
+from herenow.cluster.base import ANNOUNCE_EVERY_CHANGE_UP_TO, Announcement, Refusal
 from herenow.protocol import messages
 from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
@@ -21,22 +22,23 @@ if TYPE_CHECKING:
     from herenow.server.hub import Hub
     from herenow.server.timers import Timer
 
-COUNT_EVERY_CHANGE_UP_TO: Final = 100
-COUNT_INTERVAL_SECONDS: Final = 5.0
+ANNOUNCE_AGAIN_SECONDS: Final = 1.0
 
 
 class Channel:
     """``subscribers`` maps each connection to the channel's sequence when it joined.
 
+    ``followed``: what is published on it arrives here, so subscribers may be told they are on it.
     ``joining`` counts the subscriptions under way; ``newest`` is the last event delivered
     meanwhile that a cache channel keeps. ``batches`` are yet to be delivered, oldest first.
     """
 
     __slots__ = (
         "_count_due",
-        "_count_told",
         "_sequence",
+        "_unopened",
         "batches",
+        "followed",
         "hub",
         "joining",
         "kind",
@@ -54,8 +56,26 @@ class Channel:
         self.newest: bytes | None = None
         self._sequence = 0
         self.batches: deque[Batch] = deque()
-        self._count_told = float("-inf")
         self._count_due: Timer | None = None
+        self.followed = False
+        self._unopened: list[Callable[[], None]] = []
+
+    def open(self) -> None:
+        """Called once, when the channel is known to its hub."""
+        self.hub.bus.follow(self.hub.app.id, self.name, self._opened)
+
+    def _opened(self) -> None:
+        self.followed = True
+        waiting, self._unopened = self._unopened, []
+        for enter in waiting:
+            enter()
+
+    def when_followed(self, enter: Callable[[], None]) -> None:
+        """Call *enter* when whatever is published arrives here: now, or soon."""
+        if self.followed:
+            enter()
+        else:
+            self._unopened.append(enter)
 
     @property
     def idle(self) -> bool:
@@ -110,23 +130,36 @@ class Channel:
         """Tell how many are subscribed, if the application wants it (protocol reference §13)."""
         if not self.hub.app.subscription_count or not self.kind.counted:
             return
-        wait = self._count_told + COUNT_INTERVAL_SECONDS - self.hub.timers.now()
-        if len(self.subscribers) <= COUNT_EVERY_CHANGE_UP_TO or wait <= 0:
-            self._tell_count()
-        elif self._count_due is None:
-            self._count_due = self.hub.timers.call_later(wait, self._tell_count)
+        if self._count_due is None or len(self.subscribers) <= ANNOUNCE_EVERY_CHANGE_UP_TO:
+            self._announce()
 
-    def _tell_count(self) -> None:
-        if self._count_due is not None:
-            self._count_due.cancel()
-            self._count_due = None
-        self._count_told = self.hub.timers.now()
-        self.hub.ledger.channel(self.hub.app.id, self.name, self._counted)
+    def _announce(self) -> None:
+        self.hub.ledger.announce(self.hub.app.id, self.name, self._announced)
 
-    def _counted(self, state: ChannelState) -> None:
-        count = state.subscriptions
-        self.send(text_frame(messages.subscription_count(self.name, count)))
-        self.hub.sink.emit(SubscriptionCount(self.hub.app.id, self.name, count))
+    def _announced(self, answer: Announcement | Refusal) -> None:
+        if isinstance(answer, Refusal):
+            self._announce_in(ANNOUNCE_AGAIN_SECONDS)
+        elif answer.subscriptions is None:
+            self._announce_in(answer.wait)
+        else:
+            if self._count_due is not None:
+                self._count_due.cancel()
+                self._count_due = None
+            self.hub.sink.emit(SubscriptionCount(self.hub.app.id, self.name, answer.subscriptions))
+
+    def _announce_in(self, seconds: float) -> None:
+        if self._count_due is None:
+            self._count_due = self.hub.timers.call_later(seconds, self._announce_due)
+
+    def _announce_due(self) -> None:
+        self._count_due = None
+        self._announce()
+
+    def tell_count(self, subscriptions: int) -> None:
+        """Tell the subscribers here how many there are everywhere."""
+        if self.subscribers:
+            self.send(text_frame(messages.subscription_count(self.name, subscriptions)))
 
     def close(self) -> None:
         """Called once, when the channel is not used again."""
+        self.hub.bus.unfollow(self.hub.app.id, self.name)

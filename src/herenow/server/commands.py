@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from herenow.cluster.base import Publication
+from herenow.cluster.bucket import TokenBucket
 from herenow.protocol import messages
 from herenow.protocol.errors import CloseCode, ErrorCode
 from herenow.protocol.messages import ClientMessage
@@ -12,7 +14,6 @@ from herenow.protocol.session import ClientEvent, Refused
 from herenow.protocol.websocket import Fault
 from herenow.server import subscriptions
 from herenow.server.inbox import EVERYTHING
-from herenow.server.limits import TokenBucket
 from herenow.webhooks import events
 
 if TYPE_CHECKING:
@@ -84,12 +85,27 @@ def _client_event(connection: Connection, message: ClientMessage) -> None:
         return
     hub, socket_id = connection.hub, connection.session.socket_id
     payload = messages.event(request.event, request.data, request.channel, request.user_id)
-    hub.bus.publish(Publication(hub.app.id, request.channel, payload, socket_id))
-    hub.sink.emit(
-        events.ClientEvent(
-            hub.app.id, request.channel, request.event, request.text, socket_id, request.user_id
+    publication = Publication(hub.app.id, request.channel, payload, socket_id)
+    hub.bus.publish((publication,), partial(_relayed, connection, request))
+
+
+def _relayed(connection: Connection, request: ClientEvent, relayed: bool) -> None:
+    if relayed:
+        app, socket_id = connection.hub.app.id, connection.session.socket_id
+        connection.hub.sink.emit(
+            events.ClientEvent(
+                app, request.channel, request.event, request.text, socket_id, request.user_id
+            )
         )
-    )
+    elif not connection.closing:
+        connection.refuse(
+            Refused(
+                "engine_unavailable",
+                f"Client event rejected: {request.event} could not be relayed, try again later",
+                None,
+                request.channel,
+            )
+        )
 
 
 def _within_rate(connection: Connection) -> bool:

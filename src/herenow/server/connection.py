@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from herenow.cluster.bucket import TokenBucket
 from herenow.protocol import messages
 from herenow.protocol.errors import NOT_AUTHORIZED_IN_TIME, SLOW_READER, CloseCode, Closing
 from herenow.protocol.messages import ClientMessage
@@ -27,10 +28,10 @@ from herenow.protocol.websocket import (
 )
 from herenow.server import commands, subscriptions
 from herenow.server.backlog import Backlog
+from herenow.server.compression import Deflate
 from herenow.server.front import Peer
 from herenow.server.hub import Hub
 from herenow.server.inbox import Inbox
-from herenow.server.limits import TokenBucket
 from herenow.server.liveness import Liveness
 from herenow.server.refusing import CLOSING_SECONDS
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES: Final = 65_536
 BACKLOG_CHECK_SECONDS: Final = 0.5
 READ_SLICE_BYTES: Final = 4_096
+# A hundred bytes may inflate to the largest message.
+COMPRESSED_SLICE_BYTES: Final = 512
 PAUSE_SLICE: Final = 1 << 1
 
 _PONG: Final = text_frame(messages.pong())
@@ -50,13 +53,15 @@ class Connection(asyncio.Protocol):
     """Owns its transport from the upgrade on.
 
     ``write`` takes framed bytes; it is the transport's own ``write`` as long as the reader keeps
-    up. ``closing`` is set once and for good; from then on nothing but a close frame is sent.
+    up and does not want frames compressed, which *deflate* does. ``closing`` is set once and for
+    good; from then on nothing but a close frame is sent.
     """
 
     __slots__ = (
         "_authorization",
         "_backlog",
         "_decoder",
+        "_deflate",
         "_inbox",
         "_liveness",
         "_pauses",
@@ -76,7 +81,13 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, node: Node, hub: Hub, transport: asyncio.Transport, session: Session, peer: Peer
+        self,
+        node: Node,
+        hub: Hub,
+        transport: asyncio.Transport,
+        session: Session,
+        peer: Peer,
+        deflate: Deflate | None = None,
     ) -> None:
         self.node = node
         self.hub = hub
@@ -89,8 +100,10 @@ class Connection(asyncio.Protocol):
         self.memberships: dict[str, int] = {}
         self.client_events: TokenBucket | None = None
         self._transport = transport
-        self.write: Callable[[bytes], None] = transport.write
-        self._decoder = Decoder(node.settings.max_message_bytes)
+        self._deflate = deflate
+        self.write: Callable[[bytes], None]
+        self._write_at_once()
+        self._decoder = Decoder(node.settings.max_message_bytes, compression=deflate is not None)
         self._inbox: Inbox | None = None
         self._backlog: Backlog | None = None
         self._pauses = 0
@@ -140,18 +153,24 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._liveness.heard()
-        if self._unread or len(data) > READ_SLICE_BYTES:
+        size = len(data)
+        if self._unread or (size > COMPRESSED_SLICE_BYTES and size > self._slice_bytes):
             self._unread += data
             self.pause_reading(PAUSE_SLICE)
             self._read_on()
         else:
             self._receive(data)
 
+    @property
+    def _slice_bytes(self) -> int:
+        return READ_SLICE_BYTES if self._deflate is None else COMPRESSED_SLICE_BYTES
+
     def _read_on(self) -> None:
         """Take a slice of what one read brought, so that no flood keeps the loop from others."""
         if not self._unread or self._pauses != PAUSE_SLICE:
             return
-        data, self._unread = self._unread[:READ_SLICE_BYTES], self._unread[READ_SLICE_BYTES:]
+        size = self._slice_bytes
+        data, self._unread = self._unread[:size], self._unread[size:]
         self._receive(data)
         if self._unread:
             self.node.loop.call_soon(self._read_on)
@@ -227,6 +246,13 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._liveness.watch_unfinished(self._decoder.unfinished, completed=True)
 
+    def _write_at_once(self) -> None:
+        self.write = self._transport.write if self._deflate is None else self._write_deflated
+
+    def _write_deflated(self, frame: bytes) -> None:
+        assert self._deflate is not None
+        self._transport.write(self._deflate(frame))
+
     def pause_writing(self) -> None:
         if self._backlog is None and not self.closing:
             limit = self.node.settings.write_buffer_bytes
@@ -239,13 +265,15 @@ class Connection(asyncio.Protocol):
         self._backlog = None
         # What was discarded leaves a gap: such a connection is about to be closed.
         if not self.closing and self.write is not _discard:
-            self.write = self._transport.write
+            self._write_at_once()
             self._liveness.caught_up()
 
     def _write_behind(self, frame: bytes) -> None:
         backlog = self._backlog
         if backlog is None:
             return
+        if self._deflate is not None:
+            frame = self._deflate(frame)
         self._transport.write(frame)
         backlog.add(len(frame))
         buffered = self._transport.get_write_buffer_size()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
+from herenow.protocol.deflate import Agreement
 from herenow.protocol.http1 import (
     BadRequest,
     Continue,
@@ -71,7 +72,7 @@ class FrontContext:
     ``admit`` judges the address at the other end of each new connection; refused, it is closed
     without a word. ``admit_websocket`` judges a client before its upgrade likewise. ``closed`` is
     told the address again when the connection ends, refused or not, unless it became a WebSocket:
-    then that is for the WebSocket side to tell.
+    then that is for the WebSocket side to tell. ``negotiate`` says which extension a WebSocket has.
     """
 
     routes: Routes
@@ -85,6 +86,7 @@ class FrontContext:
     admit: Callable[[str], bool] = lambda address: True
     admit_websocket: Callable[[Peer], bool] = lambda peer: True
     closed: Callable[[str], None] = lambda address: None
+    negotiate: Callable[[Request], Agreement | None] = lambda request: None
     fronts: set[Front] = field(default_factory=set)
 
     @property
@@ -341,7 +343,8 @@ class Front(asyncio.Protocol):
             transport.abort()
             return
         self._leave()
-        transport.write(encode_upgrade(request))
+        agreement = self._context.negotiate(request)
+        transport.write(encode_upgrade(request, agreement.answer if agreement else ""))
         try:
             protocol = self._context.open_websocket(transport, request, peer)
         except Exception:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from herenow.apps.base import App
 from herenow.cluster.base import Bus, Ledger, Publication, SubjectKind, Transition
+from herenow.protocol.errors import APP_DISABLED, Closing, unknown_app
 from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
 from herenow.server.channels import Channel
 from herenow.server.counters import Counters
 from herenow.server.delivery import Deliveries
-from herenow.server.limits import TokenBucket
 from herenow.server.presence import PresenceChannel
 from herenow.server.timers import Timer, TimerWheel
 from herenow.server.users import Users
@@ -26,7 +26,11 @@ CACHE_MISS_INTERVAL_SECONDS: Final = 10.0
 
 
 class Hub:
-    """Everything here belongs to one application; nothing of it is reachable from another's hub."""
+    """Everything here belongs to one application; nothing of it is reachable from another's hub.
+
+    ``entering`` counts the connections that wait to be admitted; ``refusal`` is why none may come
+    since the application was changed.
+    """
 
     def __init__(
         self,
@@ -51,16 +55,20 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         self.channels: dict[str, Channel] = {}
         self.users = Users(self)
-        rate = app.limits.events_per_second
-        self.api_events = TokenBucket(rate, rate, timers.now()) if rate else None
+        self.entering = 0
+        self.refusal: Closing | None = None
 
     def add(self, connection: Connection) -> None:
         self.connections[connection.session.socket_id] = connection
-        self.ledger.count_connections(self.app.id, len(self.connections))
+        self.count_connections()
 
     def remove(self, connection: Connection) -> None:
         if self.connections.pop(connection.session.socket_id, None) is not None:
-            self.ledger.count_connections(self.app.id, len(self.connections))
+            self.count_connections()
+
+    def count_connections(self) -> None:
+        """Tell the ledger how many connections there are, those about to enter included."""
+        self.ledger.count_connections(self.app.id, len(self.connections) + self.entering)
 
     def channel(self, name: str, kind: ChannelKind) -> Channel:
         """The channel called *name*, made if nobody here is on it yet."""
@@ -68,7 +76,7 @@ class Hub:
         if channel is None:
             make = PresenceChannel if kind.presence else Channel
             channel = self.channels[name] = make(self, name, kind)
-            self.bus.follow(self.app.id, name)
+            channel.open()
         return channel
 
     def forget_if_idle(self, channel: Channel) -> None:
@@ -76,22 +84,39 @@ class Hub:
         if channel.idle and self.channels.get(channel.name) is channel:
             del self.channels[channel.name]
             channel.close()
-            self.bus.unfollow(self.app.id, channel.name)
 
     def deliver(self, publication: Publication) -> None:
         """Send an event to those who are on its channel here."""
+        if publication.cached:
+            self.stored_cache(publication.channel)
         channel = self.channels.get(publication.channel)
-        if channel is not None:
-            skip = self.connections.get(publication.skip) if publication.skip else None
-            channel.send(text_frame(publication.payload), skip)
-            if publication.cached and channel.joining:
-                channel.newest = publication.payload
+        if channel is None:
+            return
+        if publication.sealed:
+            channel.seal()
+        skip = self.connections.get(publication.skip) if publication.skip else None
+        channel.send(text_frame(publication.payload), skip)
+        if publication.cached and channel.joining:
+            channel.newest = publication.payload
 
-    def seal(self, channel: str) -> None:
-        """Let the next event of *channel* leave after what waits already on other channels."""
+    def announced(self, channel: str, subscriptions: int) -> None:
+        """Tell those who are on *channel* here how many are subscribed everywhere."""
         known = self.channels.get(channel)
         if known is not None:
-            known.seal()
+            known.tell_count(subscriptions)
+
+    def change(self, app: App | None) -> None:
+        """Go on with *app*; if it is disabled or gone, every connection is closed."""
+        if app is not None:
+            self.app = app
+            self.refusal = None if app.enabled else APP_DISABLED
+        else:
+            self.refusal = unknown_app(self.app.keys[-1].key)
+        for connection in list(self.connections.values()):
+            if self.refusal is not None:
+                connection.close(self.refusal, grace=0)
+            else:
+                connection.session.rules = self.app
 
     def missed_cache(self, channel: str) -> None:
         """Tell the application that a cache channel is empty, once in ten seconds a channel."""

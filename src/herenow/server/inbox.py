@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from herenow.cluster.bucket import TokenBucket
 from herenow.protocol.errors import TOO_MANY_MESSAGES
 from herenow.protocol.messages import ClientMessage, decode_hash
-from herenow.server.limits import TokenBucket
 
 if TYPE_CHECKING:
     from herenow.server.connection import Connection

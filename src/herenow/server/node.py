@@ -14,14 +14,17 @@ from herenow.apps.base import App, Apps
 from herenow.cluster.base import Bus, Ledger, Publication, Transition
 from herenow.log import RateLimitedLog, clean
 from herenow.protocol import errors
+from herenow.protocol.deflate import Agreement, negotiate
 from herenow.protocol.errors import Closing
 from herenow.protocol.http1 import Request
 from herenow.protocol.session import Refused, Session
 from herenow.protocol.signing import parse_query
 from herenow.server import handshake
+from herenow.server.compression import Compression
 from herenow.server.connection import Connection
 from herenow.server.counters import Counters
 from herenow.server.delivery import Deliveries
+from herenow.server.entrance import Entering
 from herenow.server.front import Peer
 from herenow.server.hub import Hub
 from herenow.server.limits import DROP_BEYOND, Addresses
@@ -48,6 +51,8 @@ class NodeSettings:
     pong_timeout_seconds: float = 10
     write_buffer_bytes: int = 1_048_576
     max_message_bytes: int = 65_536
+    compression: bool = False
+    compression_min_bytes: int = 256
     head_timeout_seconds: float = 10
     drain_grace_seconds: float = 30
     max_connections_per_address: int = 0
@@ -84,6 +89,7 @@ class Node:
         self._ledger_ids = itertools.count(1)
         self.loop = asyncio.get_running_loop()
         self._deliveries = Deliveries(self.loop, counters)
+        self._compression = Compression(settings.compression_min_bytes)
         self._sockets = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -92,7 +98,7 @@ class Node:
         )
         self._refusal_log = RateLimitedLog(logging.getLogger("herenow.refused"))
         self._capacity_log = RateLimitedLog(log, per_second=1, window_seconds=60)
-        ledger.attach(self.apply)
+        ledger.attach(self)
         bus.attach(self)
 
     def hub(self, app: App) -> Hub:
@@ -128,6 +134,17 @@ class Node:
         hub = self._hubs.get(transition.subject.app)
         if hub is not None:
             hub.apply(transition)
+
+    def announced(self, app: str, channel: str, subscriptions: int) -> None:
+        hub = self._hubs.get(app)
+        if hub is not None:
+            hub.announced(channel, subscriptions)
+
+    def app_changed(self, app: str) -> None:
+        """Look the application up again, and go on with it or close its connections."""
+        hub = self._hubs.get(app)
+        if hub is not None:
+            hub.change(self.apps.by_id(app))
 
     def admit_socket(self, address: str) -> bool:
         """Whether a TCP connection may stay; either way :meth:`release_socket` ends it."""
@@ -174,19 +191,48 @@ class Node:
     def _open(self, transport: asyncio.Transport, request: Request, peer: Peer) -> asyncio.Protocol:
         app = self._judge(request, peer)
         if isinstance(app, Closing):
-            reason = app.code.name.lower()
-            self.counters.connections_refused[reason] += 1
-            self._refusal_log.warning(
-                f"connection refused: {reason}", detail=app.message, address=peer.address
-            )
-            return RefusedConnection(transport, app, self.timers, lambda: self.released(peer))
+            return self._refuse(transport, app, peer)
         hub = self.hub(app)
-        connection = Connection(self, hub, transport, Session(self._socket_id(hub), app), peer)
+        if not app.limits.max_connections:
+            return self._welcome(transport, hub, request, peer)
+
+        def enter(refused: Closing | None) -> asyncio.Protocol:
+            if refused is None and self.draining:
+                refused = errors.RECONNECT
+            if refused is not None:
+                return self._refuse(transport, refused, peer)
+            return self._welcome(transport, hub, request, peer)
+
+        return Entering(hub, transport, enter, lambda: self.released(peer)).begin()
+
+    def _refuse(
+        self, transport: asyncio.Transport, closing: Closing, peer: Peer
+    ) -> RefusedConnection:
+        reason = closing.code.name.lower()
+        self.counters.connections_refused[reason] += 1
+        self._refusal_log.warning(
+            f"connection refused: {reason}", detail=closing.message, address=peer.address
+        )
+        return RefusedConnection(transport, closing, self.timers, lambda: self.released(peer))
+
+    def _welcome(
+        self, transport: asyncio.Transport, hub: Hub, request: Request, peer: Peer
+    ) -> Connection:
+        session = Session(self._socket_id(hub), hub.app)
+        agreement = self.negotiate(request)
+        deflate = self._compression.deflate(agreement.window_bits) if agreement else None
+        connection = Connection(self, hub, transport, session, peer, deflate)
         connection.client = _client_of(request.query)
         hub.add(connection)
         self.counters.connections_opened += 1
         connection.start()
         return connection
+
+    def negotiate(self, request: Request) -> Agreement | None:
+        """Whether and how messages to and from the client of *request* are compressed."""
+        if not self.settings.compression:
+            return None
+        return negotiate(request.headers.get("sec-websocket-extensions", ""))
 
     def _judge(self, request: Request, peer: Peer) -> App | Closing:
         if self.draining:

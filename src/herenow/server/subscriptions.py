@@ -2,12 +2,13 @@
 
 A subscribe that has to ask the ledger or the bus is under way until the answer is there; the
 channel's other requests of that connection wait for it. A connection that closes meanwhile
-completes the join with its leave.
+completes the join with its leave. Nobody is told to be on a channel before what is published there
+arrives at this node, and not before that is the cache asked for what was published earlier.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from herenow.cluster.base import CachedEvent, Joined, Refusal
 from herenow.protocol import messages
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from herenow.server.connection import Connection
 
 
+ASK_AGAIN_SECONDS: Final = 1.0
+
+
 def subscribe(connection: Connection, request: Subscribe) -> Subscription | None:
     """Begin a subscription; the answer is the one still under way, if it is."""
     channel = connection.hub.channel(request.channel, request.kind)
-    if not request.kind.cached and not request.kind.presence:
+    if channel.followed and not request.kind.cached and not request.kind.presence:
         enter(connection, channel, None)
         return None
     subscription = Subscription(connection, channel, request.member)
@@ -87,13 +91,15 @@ class Subscription:
         if isinstance(channel, PresenceChannel) and self.member is not None:
             self._id = next(hub.ledger_ids)
             limit = hub.app.limits.max_presence_members
-            member = self.member
-            hub.ledger.join(channel.subject, member.id, self._id, member.info, limit, self._joined)
+            member, grace = self.member, hub.app.leave_grace_seconds
+            hub.ledger.join(
+                channel.subject, member.id, self._id, member.info, limit, grace, self._joined
+            )
         else:
-            hub.bus.cached(hub.app.id, channel.name, self._found)
+            channel.when_followed(self._proceed)
 
     def abandon(self, grace: float) -> None:
-        """The connection closed: whatever the answer will be, it is followed by the leave."""
+        """The connection closed: the join, done or still under way, is undone."""
         self.ended = True
         self._leave(grace)
         self._let_go()
@@ -123,19 +129,27 @@ class Subscription:
                 Refused("members_per_channel", message, None, channel.name, LIMIT_REACHED)
             )
             self._end()
-        elif isinstance(channel, PresenceChannel):
-            proceed = self._find if channel.kind.cached else self._enter
-            channel.when_reached(answer.revision, proceed)
+        else:
+            channel.when_followed(self._proceed)
 
-    def _find(self) -> None:
-        if not self.ended:
+    def _proceed(self) -> None:
+        if self.ended:
+            return
+        if self.channel.kind.cached:
             hub = self.connection.hub
             hub.bus.cached(hub.app.id, self.channel.name, self._found)
+        else:
+            self._enter()
 
-    def _found(self, cached: CachedEvent | None) -> None:
+    def _found(self, cached: CachedEvent | Refusal | None) -> None:
         # The answer may be older than an event that has been delivered here since the question.
-        newest = cached.payload if cached is not None else None
-        self._cached = self.channel.newest or newest
+        if self.channel.newest is not None:
+            self._cached = self.channel.newest
+        elif isinstance(cached, CachedEvent):
+            self._cached = cached.payload
+        elif cached is Refusal.UNAVAILABLE:
+            self.connection.hub.timers.call_later(ASK_AGAIN_SECONDS, self._proceed)
+            return
         self._enter()
 
     def _enter(self) -> None:

@@ -6,7 +6,7 @@ the connection that supplied it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from herenow.cluster.base import (
     Joined,
@@ -26,6 +26,8 @@ from herenow.server.inbox import EVERYTHING
 if TYPE_CHECKING:
     from herenow.server.connection import Connection
     from herenow.server.hub import Hub
+
+ASK_AGAIN_SECONDS: Final = 1.0
 
 
 class Users:
@@ -49,7 +51,6 @@ class Users:
     def sign_out(self, connection: Connection, grace: float) -> None:
         """The connection is gone; its user may be given *grace* seconds to return."""
         self.watch(connection, ())
-        self._asking.pop(connection, None)
         user = connection.session.user
         if user is None:
             return
@@ -60,8 +61,12 @@ class Users:
         self._hub.ledger.leave(self._subject(user.id), subscription, grace)
 
     def watch(self, connection: Connection, users: tuple[str, ...]) -> None:
-        """Replace whom *connection* watches."""
+        """Replace whom *connection* watches, and tell it who of them is online."""
         before, connection.watchlist = connection.watchlist, users
+        if users:
+            self._asking[connection] = {}
+        else:
+            self._asking.pop(connection, None)
         for user in users:
             watchers = self._watchers.get(user)
             if watchers is None:
@@ -77,32 +82,39 @@ class Users:
             if not watchers:
                 del self._watchers[user]
                 self._hub.ledger.unfollow(self._subject(user))
+        if users:
+            self._tell_watchlist(connection, users)
 
     def apply(self, transition: Transition) -> None:
         """Tell the watchers of a user that he came or went."""
-        if transition.kind is TransitionKind.INFO:
+        watchers = self._watchers.get(transition.user)
+        if not watchers or transition.kind is TransitionKind.INFO:
             return
         user = (transition.user,)
         came = transition.kind is TransitionKind.ADD
         event = messages.watchlist_events(user if came else (), () if came else user)
-        if event is not None:
-            frame = text_frame(event)
-            for connection in list(self._watchers.get(transition.user, ())):
-                changes = self._asking.get(connection)
-                if changes is not None:
-                    changes[transition.user] = came
-                else:
-                    connection.send(frame)
+        assert event is not None, "somebody came or went"
+        frame = text_frame(event)
+        for connection in list(watchers):
+            changes = self._asking.get(connection)
+            if changes is not None:
+                changes[transition.user] = came
+            else:
+                connection.send(frame)
 
-    def tell_watchlist(self, connection: Connection, watchlist: tuple[str, ...]) -> None:
-        """Tell *connection*, which watches them by now, who of *watchlist* is online.
+    def _tell_watchlist(self, connection: Connection, watchlist: tuple[str, ...]) -> None:
+        """What changes until the ledger answers is part of what is told. It is asked until then."""
+        changes = self._asking[connection]
 
-        What changes until the ledger answers is part of what is told.
-        """
-        changes: dict[str, bool] = {}
+        def ask() -> None:
+            if self._asking.get(connection) is changes:
+                self._hub.ledger.online(self._hub.app.id, watchlist, tell)
 
-        def tell(answer: Online) -> None:
+        def tell(answer: Online | Refusal) -> None:
             if self._asking.get(connection) is not changes:
+                return
+            if isinstance(answer, Refusal):
+                self._hub.timers.call_later(ASK_AGAIN_SECONDS, ask)
                 return
             del self._asking[connection]
             online = {user for user in watchlist if changes.get(user, user in answer.users)}
@@ -113,8 +125,7 @@ class Users:
             if event is not None:
                 connection.send(text_frame(event))
 
-        self._asking[connection] = changes
-        self._hub.ledger.online(self._hub.app.id, watchlist, tell)
+        ask()
 
     def terminate(self, user: str) -> None:
         """Close every connection here that signed in as *user*."""
@@ -141,10 +152,11 @@ class SigningIn:
         hub, user = self.connection.hub, self._request.user
         self._id = next(hub.ledger_ids)
         subject = Subject(hub.app.id, SubjectKind.USER, user.id)
-        hub.ledger.join(subject, user.id, self._id, user.info, 0, self._joined)
+        grace = hub.app.leave_grace_seconds
+        hub.ledger.join(subject, user.id, self._id, user.info, 0, grace, self._joined)
 
     def abandon(self, grace: float) -> None:
-        """The connection closed: whatever the answer will be, it is followed by the leave."""
+        """The connection closed: the join, done or still under way, is undone."""
         self.ended = True
         hub, user = self.connection.hub, self._request.user
         hub.ledger.leave(Subject(hub.app.id, SubjectKind.USER, user.id), self._id, grace)
@@ -170,7 +182,5 @@ class SigningIn:
         connection.authorized()
         if watching and (request.watchlist or connection.watchlist):
             self._users.watch(connection, request.watchlist)
-        if watching and request.watchlist:
-            self._users.tell_watchlist(connection, request.watchlist)
         self.ended = True
         connection.inbox.release(EVERYTHING)

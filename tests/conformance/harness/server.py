@@ -9,7 +9,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
@@ -23,12 +23,26 @@ STOP_SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server listens and which applications it has."""
+    """Where a server listens and which applications it has.
+
+    ``others`` are further nodes of the same deployment.
+    """
 
     endpoint: Endpoint
     apps: Mapping[str, App]
     admin: Endpoint | None = None
     process: subprocess.Popen[bytes] | None = None
+    others: tuple[Server, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[Server, ...]:
+        return (self, *self.others)
+
+
+def together(nodes: Sequence[Server]) -> Server:
+    """The deployment that consists of *nodes*."""
+    first, *others = nodes
+    return replace(first, others=tuple(others))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -19,10 +20,11 @@ T = TypeVar("T")
 
 
 class Service:
-    """Opens connections to *server* and cleans up after the test."""
+    """Opens connections to *server*, to its nodes in turns, and cleans up after the test."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self._nodes = itertools.cycle(server.nodes)
         self._open = contextlib.ExitStack()
 
     def app(self, name: str = "main") -> App:
@@ -40,7 +42,7 @@ class Service:
         answers_pings: bool = True,
     ) -> Connection:
         """Upgrade a request for *target*, and read nothing yet."""
-        websocket = WebSocket(self.server.endpoint, target, subprotocols=subprotocols)
+        websocket = WebSocket(next(self._nodes).endpoint, target, subprotocols=subprotocols)
         self._open.callback(websocket.close)
         return Connection(websocket, self.app(app), answers_pings=answers_pings)
 
@@ -53,7 +55,7 @@ class Service:
         return connection
 
     def api(self, app: str = "main") -> Api:
-        api = Api(self.server.endpoint, self.app(app))
+        api = Api(next(self._nodes).endpoint, self.app(app))
         self._open.callback(api.close)
         return api
 

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from cluster.partitions.scripted import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
