@@ -96,6 +96,11 @@ bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(IN
 		--servers '$(SERVERS)' --peer '$(PEER)' --built $(BENCH) \
 		$(if $(GROWTH),--growth) $(if $(CHURN),--churn) $(if $(PAGE),--page '$(PAGE)')
 
+.PHONY: bench-cluster
+bench-cluster: $(VENV)/.dev ## Measure joins, leaves, rosters and watchlists of many nodes on one Valkey
+	$(BIN)/python bench/cluster/cost.py
+	$(BIN)/python bench/cluster/watchers.py
+
 .PHONY: bench-report
 bench-report: $(VENV)/.bench ## Show what was measured: OUT=…, and write PAGE=… of it
 	$(BIN)/python -m bench.report '$(OUT)' $(if $(PAGE),'$(PAGE)')
