@@ -307,11 +307,13 @@ def test_a_secret_that_cannot_be_had_is_named(tmp_path: Path, form: str, reason:
         ),
         (
             "[webhooks]\nhold_seconds = nan",
-            "webhooks.hold_seconds: expected a number of seconds of 0 or more, got nan",
+            "webhooks.hold_seconds: expected a number of seconds of 0 or more,"
+            " at most ten years, got nan",
         ),
         (
             "[server]\nping_interval_seconds = 0",
-            "server.ping_interval_seconds: expected a number of seconds greater than 0, got 0",
+            "server.ping_interval_seconds: expected a number of seconds greater than 0,"
+            " at most ten years, got 0",
         ),
         (
             '[server]\ntrusted_proxies = ["10.0.0.1/8"]',

@@ -12,6 +12,7 @@ import pytest
 from starlette.types import Message
 
 from herenow.admin.app import make_app
+from herenow.admin.cluster import Connections
 from herenow.config import load_config
 from server.late_engine import LateLedger, Lateness
 from server.serving import APP, Answer, Serving, serving
@@ -45,10 +46,18 @@ async def late(lateness: Lateness) -> AsyncIterator[Serving]:
         lateness.unavailable = False
 
 
-async def ask(late: Serving, path: str) -> Answer:
+class Unheard:
+    """Connections to an engine that does what it is asked, while nothing is heard of it."""
+
+    is_connected = False
+    losses = 0
+    outstanding = 0
+
+
+async def ask(late: Serving, path: str, connections: Connections | None = None) -> Answer:
     """The answer of the admin port of *late*."""
     assert isinstance(late.ledger, Away)
-    app = make_app(late.node, late.ledger, load_config())
+    app = make_app(late.node, late.ledger, load_config(), connections)
     scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
@@ -99,6 +108,15 @@ async def test_a_node_without_its_engine_is_live_but_not_ready(late: Serving) ->
     answer = await ask(late, "/health/ready")
     assert (answer.status, answer.text) == (503, "the cluster's engine does not answer\n")
     assert (await ask(late, "/health/live")).status == 200
+
+
+async def test_a_node_that_hears_nothing_of_its_engine_is_not_ready(late: Serving) -> None:
+    """Its clients would get no events, though everything else works."""
+    connections = Unheard()
+    answer = await ask(late, "/health/ready", connections)
+    assert (answer.status, answer.text) == (503, "the cluster's engine does not answer\n")
+    connections.is_connected = True
+    assert (await ask(late, "/health/ready", connections)).status == 200
 
 
 async def test_metrics_leave_out_what_is_not_known(late: Serving, lateness: Lateness) -> None:

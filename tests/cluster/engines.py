@@ -257,6 +257,7 @@ class BusEngine:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.delivered: list[Publication] = []
+        self.missing: list[tuple[str, str]] = []
         self.changed: list[str] = []
         self.bus = self.start()
         self.bus.attach(self)
@@ -274,6 +275,9 @@ class BusEngine:
     def deliver(self, publication: Publication) -> None:
         # What is kept in the cache is for the bus alone.
         self.delivered.append(publication._replace(data=b"", ttl=0))
+
+    def missed(self, app: str, channel: str) -> None:
+        self.missing.append((app, channel))
 
     def app_changed(self, app: str) -> None:
         self.changed.append(app)

@@ -396,6 +396,16 @@ def test_the_subprotocol_is_echoed_only_when_offered(offered: bytes, chosen: boo
     assert (b"Sec-WebSocket-Protocol: pusher-channels-protocol-7\r\n" in answer) is chosen
 
 
+def test_an_extension_is_named_only_when_it_was_negotiated() -> None:
+    (upgrade,) = parse(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+    request = cast("WebSocketUpgrade", upgrade).request
+    assert b"Extensions" not in encode_upgrade(request)
+    answer = encode_upgrade(request, "permessage-deflate; server_no_context_takeover")
+    lines = answer.split(b"\r\n")
+    assert b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover" in lines
+    assert answer.endswith(b"\r\n\r\n")
+
+
 def test_a_head_is_bounded() -> None:
     start = b"GET / HTTP/1.1\r\nHost: h\r\nA: "
     fitting = start + b"x" * (MAX_HEAD_BYTES - len(start) - 4) + b"\r\n\r\n"

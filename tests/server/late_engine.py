@@ -175,8 +175,10 @@ class LateLedger(MemoryLedger):
         else:
             super().terminate(app, user, done)
 
-    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
-        super().admit(app, connections, limit, self.lateness.delayed("admit", done))
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool | Refusal]) -> None:
+        late = self.lateness.delayed("admit", done)
+        if not self.lateness.refuses("admit", late):
+            super().admit(app, connections, limit, late)
 
 
 class LateBus(MemoryBus):

@@ -279,6 +279,19 @@ async def test_connections_of_other_nodes_count_as_well(late: Serving, lateness:
 
 
 @pytest.mark.parametrize("app", [app_with(max_connections=2)])
+async def test_who_may_or_may_not_come_in_is_told_to_come_again(
+    late: Serving, lateness: Lateness
+) -> None:
+    """4004 would make its client give up for good."""
+    lateness.unavailable = True
+    client = await late.connect()
+    await client.expect_closed(4100)
+    assert late.hub.entering == 0
+    lateness.unavailable = False
+    await late.established()
+
+
+@pytest.mark.parametrize("app", [app_with(max_connections=2)])
 async def test_who_leaves_before_coming_in_is_not_counted(
     late: Serving, lateness: Lateness
 ) -> None:

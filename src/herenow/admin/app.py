@@ -42,7 +42,7 @@ def make_app(
 
     *connections* are those to an engine that nodes share.
     """
-    reads, health = Reads(node), Health(node, ledger)
+    reads, health = Reads(node), Health(node, ledger, connections)
     metrics = Metrics(node, ledger, connections)
     pages = Pages()
     app = Starlette(
@@ -67,9 +67,10 @@ def make_app(
 class Health:
     """What an orchestrator asks: whether to restart the node, and whether to send it clients."""
 
-    def __init__(self, node: Node, ledger: CountingLedger) -> None:
+    def __init__(self, node: Node, ledger: CountingLedger, connections: Connections | None) -> None:
         self._node = node
         self._ledger = ledger
+        self._connections = connections
 
     async def live(self, request: Request) -> PlainTextResponse:
         return PlainTextResponse("live\n")
@@ -77,7 +78,8 @@ class Health:
     async def ready(self, request: Request) -> PlainTextResponse:
         if self._node.draining:
             return PlainTextResponse("draining\n", 503)
-        if not self._ledger.ready:
+        is_heard = self._connections is None or self._connections.is_connected
+        if not (self._ledger.ready and is_heard):
             return PlainTextResponse("the cluster's engine does not answer\n", 503)
         return PlainTextResponse("ready\n")
 

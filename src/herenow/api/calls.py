@@ -41,7 +41,7 @@ class ApiError(Exception):
 
 
 def unavailable() -> ApiError:
-    """The engine did not answer, so nothing was done and nothing is known."""
+    """The engine did not answer; one that stood still may yet do what it was asked."""
     return ApiError(503, "The cluster's engine does not answer: try again", retry_after=1)
 
 

@@ -14,7 +14,7 @@ from herenow.cluster.base import ChannelState, Publication, Refusal
 from herenow.protocol import messages
 from herenow.protocol.http1 import Response
 from herenow.protocol.messages import InvalidJSON, compact_json, decode_string, encode_json, quoted
-from herenow.protocol.names import channel_kind, is_legal_channel_name
+from herenow.protocol.names import channel_kind, is_legal_channel_name, is_socket_id
 
 _TOO_LARGE: Final = (
     "The data content of this event exceeds the allowed maximum ({} bytes). See"
@@ -219,7 +219,9 @@ def _check(body: _Body, limits: Limits) -> Event:
                 400,
                 f"Unknown info attribute {attribute}: expected user_count or subscription_count",
             )
-    return Event(body.name, data, channels, body.socket_id, info)
+    # A malformed id is ignored, as an unknown one is.
+    skip = body.socket_id if body.socket_id and is_socket_id(body.socket_id) else None
+    return Event(body.name, data, channels, skip, info)
 
 
 def _check_data(token: bytes, maximum: int) -> bytes:

@@ -229,11 +229,12 @@ class Ledger(Protocol):
         the last time (protocol reference §13).
         """
 
-    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool | Refusal]) -> None:
         """Say how many connections *app* has on this node, the newest of which is not admitted yet.
 
         False if there are more than *limit* (0: any number) on all nodes; the number then stays
-        as it was. An engine that is away is answered for from what was last heard of it.
+        as it was. An engine that is away is answered for from what was last heard of it: true, or
+        else unavailable, for by now there may be room.
         """
 
     def count_connections(self, app: str, connections: int) -> None:
@@ -286,6 +287,9 @@ class Receiver(Protocol):
     """One node, as the bus sees it."""
 
     def deliver(self, publication: Publication) -> None: ...
+
+    def missed(self, app: str, channel: str) -> None:
+        """Something that was published on *channel* may not have arrived."""
 
     def app_changed(self, app: str) -> None:
         """The application *app* was made, changed or deleted."""

@@ -210,7 +210,7 @@ class MemoryLedger(Ledger):
             self._follower.announced(app, channel, subscriptions)
         done(Announcement(subscriptions, 0))
 
-    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool | Refusal]) -> None:
         admitted = not limit or connections <= limit
         if admitted:
             self.count_connections(app, connections)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 import tomllib
 from collections.abc import Callable, Sequence
@@ -129,6 +128,10 @@ def integer(low: int, high: int | None = None) -> Rule[int]:
     return Rule(f"an integer {bounds}", read, _number)
 
 
+# More milliseconds than an engine can count would be refused by it, each time.
+LONGEST_SECONDS: Final = 10 * 366 * 86_400
+
+
 def seconds(*, zero: bool) -> Rule[float]:
     def read(value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -137,12 +140,12 @@ def seconds(*, zero: bool) -> Rule[float]:
             duration = float(value)
         except OverflowError:
             raise Refused(value) from None
-        if not math.isfinite(duration) or duration < 0 or not (zero or duration):
+        if not 0 <= duration <= LONGEST_SECONDS or not (zero or duration):
             raise Refused(value)
         return duration
 
     bound = "of 0 or more" if zero else "greater than 0"
-    return Rule(f"a number of seconds {bound}", read, _number)
+    return Rule(f"a number of seconds {bound}, at most ten years", read, _number)
 
 
 def _read_boolean(value: object) -> bool:

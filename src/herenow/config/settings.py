@@ -126,7 +126,7 @@ class ClusterConfig:
     connect_seconds: float = setting(
         30, rules.seconds(zero=False), "How long the engine is tried at start."
     )
-    partitions: int = setting(64, rules.integer(1, 16_384), "Parts over which channels are spread.")
+    partitions: int = setting(64, rules.integer(1, 4_096), "Parts over which channels are spread.")
     hold_seconds: float = setting(
         20, rules.seconds(zero=True), "How long a join waits for an engine that does not answer."
     )

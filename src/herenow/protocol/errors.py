@@ -73,7 +73,7 @@ TOO_MANY_MESSAGES: Final = Closing(
     CloseCode.OVER_CAPACITY, "Closed: too many messages per second for 10 seconds"
 )
 ENGINE_UNAVAILABLE: Final = Closing(
-    CloseCode.OVER_CAPACITY, "Presence is unavailable at the moment: try again later"
+    CloseCode.OVER_CAPACITY, "The service is unavailable at the moment: try again later"
 )
 RECONNECT: Final = Closing(CloseCode.RECONNECT, "Please reconnect immediately")
 PONG_TIMEOUT: Final = Closing(CloseCode.PONG_TIMEOUT, "Pong reply not received")

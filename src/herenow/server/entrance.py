@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from herenow.cluster.base import Refusal
 from herenow.protocol import errors
 from herenow.protocol.errors import Closing
 
@@ -46,14 +47,20 @@ class Entering(asyncio.Protocol):
         self._unread = b""
         return self
 
-    def _answered(self, admitted: bool) -> None:
+    def _answered(self, admitted: bool | Refusal) -> None:
         hub = self._hub
         hub.entering -= 1
         if not self._gone:
-            self._entered = self._enter(hub.refusal if admitted else errors.OVER_QUOTA)
+            self._entered = self._enter(self._refusal(admitted))
             if self._unread is not None:
                 self._hand_over(self._entered, self._unread)
         hub.count_connections()
+
+    def _refusal(self, admitted: bool | Refusal) -> Closing | None:
+        if isinstance(admitted, Refusal):
+            # Nobody knows whether there is room: the client is to come back, not to give up.
+            return self._hub.refusal or errors.ENGINE_UNAVAILABLE
+        return self._hub.refusal if admitted else errors.OVER_QUOTA
 
     def _hand_over(self, entered: asyncio.Protocol, unread: bytes) -> None:
         self._transport.set_protocol(entered)

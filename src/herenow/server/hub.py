@@ -105,6 +105,15 @@ class Hub:
         if known is not None:
             known.tell_count(subscriptions)
 
+    def missed(self, channel: str) -> None:
+        """What was published on *channel* may not have come: tell the number of subscriptions anew.
+
+        An event that was lost cannot be told; the number can.
+        """
+        known = self.channels.get(channel)
+        if known is not None:
+            known.publish_count()
+
     def change(self, app: App | None) -> None:
         """Go on with *app*; if it is disabled or gone, every connection is closed."""
         if app is not None:

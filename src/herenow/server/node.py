@@ -140,6 +140,11 @@ class Node:
         if hub is not None:
             hub.announced(channel, subscriptions)
 
+    def missed(self, app: str, channel: str) -> None:
+        hub = self._hubs.get(app)
+        if hub is not None:
+            hub.missed(channel)
+
     def app_changed(self, app: str) -> None:
         """Look the application up again, and go on with it or close its connections."""
         hub = self._hubs.get(app)

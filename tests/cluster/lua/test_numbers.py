@@ -5,6 +5,7 @@ from __future__ import annotations
 from cluster.lua.partition import DECIDES, HOOKS, ROOM, SECOND, START, Node, Partition
 
 BOTH = HOOKS | DECIDES
+AGAIN = 4
 
 
 def announce(node: Node, number: int, name: str = "1/room") -> list[object]:
@@ -124,6 +125,32 @@ def test_a_sum_is_announced(partition: Partition) -> None:
     assert a.channel("room") == [5, 0]
 
 
+def test_a_sum_that_a_dead_node_changed_is_announced(partition: Partition) -> None:
+    """Nobody came or went, so no node would."""
+    a, b = partition.settled("a"), partition.node("b")
+    for node in (a, b):
+        node.count("1/never announced", 2)
+        node.count("1/room", 3)
+    announce(a, 3)
+    partition.heard()
+    for _ in range(4):
+        partition.wait(2)
+        a.beat()
+    assert [told for told in partition.heard() if told != "tick"] == ["b:1/room: n 3"]
+    assert a.channel("room") == [3, 0]
+
+
+def test_a_sum_that_a_node_changed_by_registering_again_is_announced(partition: Partition) -> None:
+    a, b = partition.settled("a"), partition.node("b")
+    announce(a, 3)
+    partition.heard()
+    b.count("1/room", 2, BOTH | AGAIN)
+    b.count("1/room", 2, BOTH | AGAIN)
+    b.count("1/room", 4)
+    assert partition.heard() == ["b:1/room: n 5"]
+    assert a.channel("room") == [7, 0]
+
+
 def test_small_sums_are_announced_at_once(partition: Partition) -> None:
     a = partition.settled("a")
     for number in (1, 2, 100):
@@ -177,12 +204,23 @@ def test_connections_counted_under_an_old_id_do_not_fill_the_limit(partition: Pa
     a = partition.settled("a")
     a.ask("admit", "1", 3, 4)
     renewed = partition.node("a2", epoch=partition.epoch, old="a")
-    assert renewed.ask("admit", "1", 4, 4) == [b"admitted", 1, 7]
+    assert renewed.ask("admit", "1", 4, 4) == [b"admitted", 1, 4]
     renewed.ask("ready", "a")
-    assert renewed.ask("admit", "1", 5, 4) == [b"admitted", 0, 7]
-    assert renewed.ask("admit", "1", 4, 4) == [b"admitted", 1, 7]
+    assert renewed.ask("admit", "1", 5, 4) == [b"admitted", 0, 4]
+    assert renewed.ask("admit", "1", 4, 4) == [b"admitted", 1, 4]
     renewed.beat()
     assert renewed.totals()[0] == 4
+
+
+def test_connections_of_a_node_that_is_gone_are_not_in_the_sum(partition: Partition) -> None:
+    """Before they are reaped: the sum is what an asking node goes by while the engine is away."""
+    a, b = partition.settled("a"), partition.node("b")
+    b.ask("admit", "1", 3, 9)
+    b.ask("bye")
+    assert a.ask("admit", "1", 1, 9) == [b"admitted", 1, 1]
+    assert a.ask("admit", "1", 3, 2) == [b"admitted", 0, 1]
+    a.beat()
+    assert a.totals()[0] == 1
 
 
 def test_channels_are_listed_by_name(partition: Partition) -> None:

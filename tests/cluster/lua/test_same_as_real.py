@@ -114,6 +114,7 @@ _OWN: Final[dict[str, Callable[[Walk], list[Argument]]]] = {
     "spend": lambda w: [f"app{w.random.random()}", w.random.randint(1, 5), 3],
     "publish": lambda w: [f"bus:{BASE}", "1/cache-a", "e 1 -\n{}", 3_600_000, w.info()],
     "tell": lambda w: ["a 1"],
+    "probe": lambda w: [],
     "deploy": lambda w: [w.random.choice(["v1", "v2"]), LEASE, 64],
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cluster.partitions.scripted import Scene
 from herenow.cluster.base import Announcement, Refusal
+from herenow.cluster.partitions.numbers import AGAIN
 
 
 def test_the_first_and_the_last_are_told_at_once(scene: Scene) -> None:
@@ -45,13 +46,14 @@ def test_other_changes_are_told_once_a_second(scene: Scene) -> None:
 
 
 def test_numbers_wait_for_the_engine(scene: Scene) -> None:
-    """What is zero again was never."""
+    """What is zero again is told too: an operation may have carried it when it was not."""
     scene.ledger.count("1", "room", 2)
     scene.ledger.count("1", "other", 1)
     scene.ledger.count("1", "other", 0)
     scene.advance(1)
     scene.begin()
-    assert scene.engine.answer("count", b"counted").own == [b"1/room", 2, 3]
+    told = [b"1/room", 2, AGAIN | 3, b"1/other", 0, AGAIN | 3]
+    assert scene.engine.answer("count", b"counted").own == told
 
 
 def test_numbers_are_registered_again_before_the_old_id_is_given_up(scene: Scene) -> None:
@@ -65,7 +67,7 @@ def test_numbers_are_registered_again_before_the_old_id_is_given_up(scene: Scene
     scene.engine.answer("hello", b"lapsed")
     scene.engine.answer("hello", b"new")
     assert scene.engine.asked == ["count", "ready"]
-    assert scene.engine.answer("count", b"counted").own == [b"1/room", 2, 3]
+    assert scene.engine.answer("count", b"counted").own == [b"1/room", 2, AGAIN | 3]
 
 
 def test_a_number_without_an_answer_is_told_again_as_it_is(scene: Scene) -> None:
@@ -100,7 +102,7 @@ def test_the_bus_brings_announcements(scene: Scene) -> None:
 
 def test_a_connection_is_admitted_by_the_engine(scene: Scene) -> None:
     scene.begin()
-    answers: list[bool] = []
+    answers: list[bool | Refusal] = []
     scene.ledger.admit("1", 1, 10, answers.append)
     assert scene.engine.answer("admit", b"admitted", 1, 4).own == ["1", 1, 10]
     scene.ledger.admit("1", 2, 4, answers.append)
@@ -123,34 +125,70 @@ def test_a_refused_connection_is_not_counted(scene: Scene) -> None:
     assert scene.engine.answer("count", b"counted").own == [b"1", 1, 0]
 
 
-def test_without_a_limit_nobody_waits(scene: Scene) -> None:
-    """The number is told at leisure."""
-    answers: list[bool] = []
-    scene.ledger.admit("1", 1, 0, answers.append)
-    assert answers == [True]
+def test_a_frozen_engine_is_answered_for_after_a_moment(scene: Scene) -> None:
     scene.begin()
+    answers: list[bool | Refusal] = []
+    scene.ledger.admit("1", 1, 2, answers.append)
+    scene.ledger.admit("1", 2, 1, answers.append)
+    scene.advance(1)
+    assert answers == []
+    scene.advance(2)
+    assert answers == [True, Refusal.UNAVAILABLE]
+
+
+def test_who_leaves_a_limited_application_makes_room_at_once(scene: Scene) -> None:
+    """Somebody may come back on another node, which has to know."""
+    scene.begin()
+    scene.ledger.count_connections("1", 1)
+    scene.end_turn()
+    scene.engine.answer("count", b"counted")
+    for connections in (2, 3):
+        scene.ledger.admit("1", connections, 3, lambda _: None)
+        scene.engine.answer("admit", b"admitted", 1, connections)
+    scene.ledger.count_connections("1", 2)
+    scene.ledger.count_connections("1", 1)
+    scene.end_turn()
     assert scene.engine.answer("count", b"counted").own == [b"1", 1, 0]
 
 
-def test_an_engine_that_is_away_is_answered_for(scene: Scene) -> None:
-    """From what the other nodes had when it was last heard of."""
+def test_what_an_unlimited_application_has_less_is_told_at_leisure(scene: Scene) -> None:
     scene.begin()
-    answers: list[bool] = []
+    scene.ledger.count_connections("1", 3)
+    scene.end_turn()
+    scene.engine.answer("count", b"counted")
+    scene.ledger.count_connections("1", 2)
+    scene.end_turn()
+    assert scene.engine.asked == []
+
+
+def test_without_a_limit_nobody_waits(scene: Scene) -> None:
+    """The number is told at leisure."""
+    answers: list[bool | Refusal] = []
+    scene.ledger.admit("1", 1, 0, answers.append)
+    assert answers == [True]
+    scene.begin()
+    assert scene.engine.answer("count", b"counted").own == [b"1", 1, AGAIN]
+
+
+def test_an_engine_that_is_away_is_answered_for(scene: Scene) -> None:
+    """From what the other nodes had when it was last heard of. By now they may have less."""
+    scene.begin()
+    answers: list[bool | Refusal] = []
     scene.ledger.admit("1", 1, 10, lambda _: None)
     scene.engine.answer("admit", b"admitted", 1, 8)
     scene.engine.disconnect()
     for connections in (2, 3, 4):
         scene.ledger.admit("1", connections, 10, answers.append)
-    assert answers == [True, True, False]
+    assert answers == [True, True, Refusal.UNAVAILABLE]
 
 
 def test_an_engine_that_never_was_there_admits_up_to_the_limit(scene: Scene) -> None:
-    answers: list[bool] = []
+    answers: list[bool | Refusal] = []
     for connections in (1, 2, 3):
         scene.ledger.admit("1", connections, 2, answers.append)
-    assert answers == [True, True, False]
+    assert answers == [True, True, Refusal.UNAVAILABLE]
     scene.begin()
-    assert scene.engine.answer("count", b"counted").own == [b"1", 2, 0]
+    assert scene.engine.answer("count", b"counted").own == [b"1", 2, AGAIN]
 
 
 def test_events_are_spent_once(scene: Scene) -> None:

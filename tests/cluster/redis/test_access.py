@@ -58,7 +58,17 @@ async def test_whoever_may_not_is_told_why(
 
 async def test_a_user_who_may_not_read_the_channels_is_told_at_the_start(guarded: Valkey) -> None:
     guarded.command("ACL", "SETUSER", "node", "resetchannels", "&elsewhere*")
-    with pytest.raises(EngineUnreachable, match=r"NOPERM .*channel"):
+    with pytest.raises(EngineUnreachable, match=r"answered .*access .*channel"):
+        await new_engine(f"redis://node:pass%20word@{guarded.address}/0").start(0.5)
+
+
+@pytest.mark.parametrize("command", ["publish", "hgetall", "xadd", "zrangebyscore"])
+async def test_a_user_who_may_not_do_what_scripts_do_is_told_at_the_start(
+    guarded: Valkey, command: str
+) -> None:
+    """A script that gets half way only would leave somebody on record who is not there."""
+    guarded.command("ACL", "SETUSER", "node", f"-{command}")
+    with pytest.raises(EngineUnreachable, match=r"it answered .*(NOPERM|permission|ACL)"):
         await new_engine(f"redis://node:pass%20word@{guarded.address}/0").start(0.5)
 
 

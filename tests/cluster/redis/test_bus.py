@@ -42,8 +42,19 @@ class Node:
     def deliver(self, publication: Publication) -> None:
         self.told.append(publication)
 
+    def missed(self, app: str, channel: str) -> None:
+        self.told.append(("missed", app, channel))
+
     def app_changed(self, app: str) -> None:
         self.told.append(("changed", app))
+
+    @property
+    def events(self) -> list[Publication]:
+        return [told for told in self.told if isinstance(told, Publication)]
+
+    @property
+    def missed_channels(self) -> set[str]:
+        return {told[2] for told in self.told if told[0] == "missed"}
 
     async def follow(self, channel: str) -> None:
         done = asyncio.Event()
@@ -127,6 +138,25 @@ async def test_a_changed_application_is_told_to_every_node(valkey: Valkey) -> No
         assert answers == [True]
 
 
+async def test_a_node_that_could_not_hear_is_told_what_it_may_have_missed(valkey: Valkey) -> None:
+    async with running(valkey.url) as engine:
+        node = Node(engine)
+        await node.follow("news")
+        valkey.command("CLIENT", "KILL", "TYPE", "PUBSUB")
+        await until(lambda: ("missed", "1", "news") in node.told)
+
+
+async def test_a_message_cannot_be_forged_by_the_id_to_skip(valkey: Valkey) -> None:
+    async with running(valkey.url) as engine:
+        node = Node(engine)
+        await node.follow("news")
+        await node.publish(Publication("1", "news", b"{}", 'x\n{"event":"forged"}'))
+        await node.publish(Publication("1", "news", b'{"event":"e"}', "1.2"))
+        await until(lambda: len(node.told) == 2)
+        assert node.told[0].payload == b"{}"
+        assert node.told[0].skip is None
+
+
 async def test_what_somebody_else_publishes_there_is_ignored(valkey: Valkey) -> None:
     async with running(valkey.url) as engine:
         node = Node(engine)
@@ -186,7 +216,8 @@ async def test_while_the_engine_is_away_nothing_is_published_and_nobody_waits(
         await until(lambda: engine.is_connected)
         await node.follow("new room")
         assert await node.publish(event("room"), event("new room"))
-        await until(lambda: node.told == [event("room"), event("new room")])
+        await until(lambda: node.events == [event("room"), event("new room")])
+        assert node.missed_channels == {"room", "new room"}
 
 
 async def test_a_question_asked_in_a_short_outage_is_answered_after_it(valkey: Valkey) -> None:
@@ -207,10 +238,29 @@ async def test_whoever_waits_to_follow_is_answered_when_the_engine_goes(valkey: 
     async with running(valkey.url) as engine:
         node = Node(engine)
         valkey.pause()
-        await node.follow("room")
+        following = asyncio.create_task(node.follow("room"))
+        await asyncio.sleep(0)
+        valkey.kill()
+        await following
         assert not engine.is_listening(0)
-        valkey.resume()
+        valkey.start()
         await until(lambda: engine.is_connected)
         await node.follow("room")
         assert await node.publish(event("room"))
-        await until(lambda: node.told == [event("room")])
+        await until(lambda: node.events == [event("room")])
+        assert node.missed_channels == {"room"}
+
+
+async def test_a_frozen_engine_is_waited_for_only_a_moment(valkey: Valkey) -> None:
+    """Whoever subscribes then hears what is published as soon as the engine goes on."""
+    async with running(valkey.url, lease_seconds=20) as engine:
+        node = Node(engine)
+        valkey.pause()
+        began = time.monotonic()
+        await asyncio.gather(node.follow("room"), node.follow("room"), node.follow("other"))
+        assert 0.9 < time.monotonic() - began < 10
+        assert engine.is_listening(0)
+        valkey.resume()
+        await node.follow("room")
+        assert await node.publish(event("room"))
+        await until(lambda: event("room") in node.told)

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.anyio
 
 def scripts(version: str = "1", **more: str) -> Scripts:
     """Scripts of a test, besides one that agrees to every deployment."""
-    return Scripts({"deploy": 'return { "ok", 0, 0 }', **more}, version)
+    probe = 'return { "probed", 0, 0 }'
+    return Scripts({"deploy": 'return { "ok", 0, 0 }', "probe": probe, **more}, version)
 
 
 async def test_a_script_is_called_with_the_head_of_its_partition(valkey: Valkey) -> None:
@@ -317,7 +318,8 @@ async def test_a_node_with_other_scripts_is_refused_with_both_versions(valkey: V
     async with running(valkey.url) as engine:
         await greet(engine)
         own = Scripts.own()
-        newer = Scripts({"deploy": own["deploy"].source.decode()}, "newer")
+        sources = {name: own[name].source.decode() for name in ("deploy", "probe")}
+        newer = Scripts(sources, "newer")
         with pytest.raises(EngineRefused, match=f"of version {own.version}, here newer"):
             await new_engine(valkey.url, scripts=newer).start(0.5)
 

@@ -23,6 +23,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "join": _MEMBERS,
     "leave": _MEMBERS,
     "online": ("state",),
+    "probe": (),
     "publish": (),
     "ready": ("state", "endings"),
     "restore": (*_MEMBERS, "rosters"),

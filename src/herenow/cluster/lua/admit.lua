@@ -2,7 +2,7 @@
 -- the limit on all nodes; else the number stays as it was.
 --
 -- ARGV[7] node  [8] token  [9] epoch  [10] app  [11] number  [12] limit, 0 none
--- Answer: "admitted", 1 or 0, sum of all nodes
+-- Answer: "admitted", 1 or 0, sum of all nodes that are there
 
 if fenced() then
   return answer("fenced")
@@ -25,11 +25,10 @@ local function count_gone()
   return sum
 end
 
-local before, sum = read_number(node, app), read_sum(app)
-local wanted = sum - before + number
-if limit > 0 and wanted > limit and wanted - count_gone() > limit then
-  return answer("admitted", 0, sum)
+local before, sum, gone = read_number(node, app), read_sum(app), count_gone()
+if limit > 0 and sum - before + number - gone > limit then
+  return answer("admitted", 0, sum - gone)
 end
 sum = change_number(node, app, number, before, 0)
 save()
-return answer("admitted", 1, sum)
+return answer("admitted", 1, sum - gone)

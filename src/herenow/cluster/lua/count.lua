@@ -1,6 +1,7 @@
 -- Says how many subscriptions channels have on this node, or connections applications.
 --
--- ARGV[7] node  [8] token  [9] epoch, then n × (name, number, flags)
+-- ARGV[7] node  [8] token  [9] epoch, then n × (name, number, flags); flags + 4: it is said again
+-- under a new lease
 -- Answer: "counted"
 
 if fenced() then
@@ -8,7 +9,11 @@ if fenced() then
 end
 for i = 10, #ARGV, 3 do
   local name, number, flags = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  change_number(ARGV[7], name, number, read_number(ARGV[7], name), flags)
+  local before = read_number(ARGV[7], name)
+  local sum = change_number(ARGV[7], name, number, before, flags % 4)
+  if flags >= 4 and number ~= before then
+    correct_sum(name, sum)
+  end
 end
 save()
 return answer("counted")

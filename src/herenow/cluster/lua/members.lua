@@ -58,9 +58,9 @@ local function cancel_departure(subject, user)
 end
 
 local function remove(subject, user, member)
+  publish_delta("r", member.stamp, member.left, subject, user, member.info)
   call("HDEL", B .. ":m:" .. subject, user)
   local name, members = count_members(subject, -1)
-  publish_delta("r", member.stamp, member.left, subject, user, member.info)
   if is_told(member) then
     write_outbox("r", subject, user, member.info, member.left)
     if name and members == 0 then
@@ -85,8 +85,8 @@ local function appear(subject, user, member, leaving)
   end
   member.born, member.since, member.left = seq + 1, now, now
   member.stamp = member.stamp or seq + 1
-  write_member(subject, user, member)
   publish_delta("a", member.stamp, now, subject, user, member.info)
+  write_member(subject, user, member)
   if is_told(member) then
     if name and members == 1 then
       write_outbox("o", name, "", "", now)
@@ -144,15 +144,33 @@ local function enter(node, subject, user, subscription, info, grace, flags, limi
     if changed then
       member.info, member.stamp = info, stamp or seq + 1
     end
-    write_member(subject, user, member)
     if changed then
       publish_delta("i", member.stamp, now, subject, user, info)
     end
+    write_member(subject, user, member)
   end
   stamp = stamp or member.stamp
   call("HSET", entries, subscription,
     format("%s %.0f %.0f %d ", grace, stamp, flags, #subject) .. subject .. user)
   return first, stamp, cancelled
+end
+
+local function leave_member(subject, user, member, grace)
+  member.connections, member.left = member.connections - 1, now
+  if grace > 0 then
+    member.held = max(member.held, clock + grace)
+  end
+  if member.connections == 0 and is_uncertain() then
+    member.held = max(member.held, recover, clock + 1)
+  end
+  if member.connections == 0 and member.held <= clock then
+    remove(subject, user, member)
+    return
+  end
+  if member.connections == 0 then
+    schedule_departure(subject, user, member.held)
+  end
+  write_member(subject, user, member)
 end
 
 -- Ends a subscription of a node; an unknown one changes nothing.
@@ -161,28 +179,11 @@ local function leave(node, subscription, grace)
   if not entry then
     return
   end
-  call("HDEL", B .. ":e:" .. node, subscription)
   local length, rest = match(entry, "^%d+ %d+ %d+ (%d+) (.*)$")
   local subject, user = rest:sub(1, tonumber(length)), rest:sub(tonumber(length) + 1)
   local member = read_member(subject, user)
-  if not member then
-    return
+  if member then
+    leave_member(subject, user, member, grace)
   end
-  member.connections, member.left = member.connections - 1, now
-  if grace > 0 then
-    member.held = max(member.held, clock + grace)
-  end
-  if member.connections > 0 then
-    write_member(subject, user, member)
-    return
-  end
-  if is_uncertain() then
-    member.held = max(member.held, recover, clock + 1)
-  end
-  if member.held > clock then
-    schedule_departure(subject, user, member.held)
-    write_member(subject, user, member)
-  else
-    remove(subject, user, member)
-  end
+  call("HDEL", B .. ":e:" .. node, subscription)
 end

@@ -37,6 +37,15 @@ local function read_number(node, name)
   return record and tonumber(match(record, "^%d+")) or 0
 end
 
+-- A sum that was announced once is announced when it changes although nobody came or went: a node
+-- died, or registers again.
+local function correct_sum(name, sum)
+  local app, channel = match(name, "^([^/]*)/(.*)$")
+  if app and sum > 0 and call("HGET", B .. ":told:" .. app, channel) then
+    call(PUBLISH, P .. ":b:" .. name, "n " .. text(sum))
+  end
+end
+
 -- Says that a node has `number`, of which there were `before`; answers the sum.
 local function change_number(node, name, number, before, flags)
   if number == 0 then

@@ -58,7 +58,7 @@ local function reap_numbers(node, most)
   local numbers = call("HGETALL", B .. ":n:" .. node)
   for i = 1, math.min(2 * most, #numbers), 2 do
     local number, flags = match(numbers[i + 1], "^(%d+) (%d+)$")
-    change_number(node, numbers[i], 0, tonumber(number), tonumber(flags))
+    correct_sum(numbers[i], change_number(node, numbers[i], 0, tonumber(number), tonumber(flags)))
   end
   return most - #numbers / 2
 end

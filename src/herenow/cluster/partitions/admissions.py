@@ -20,17 +20,21 @@ class Admissions:
         self._telling = telling
         self._others: dict[bytes, int] = {}
         self._stated: dict[bytes, int] = {}
+        self._limited: set[bytes] = set()
 
     def count(self, app: str, connections: int) -> None:
         name = encode(app)
         self._stated[name] = self._stated.get(name, 0) + 1
-        self._numbers.set(name, connections)
+        # Where room is scarce, somebody may wait on another node for what is given up here.
+        is_fall = connections < self._numbers.get(name)
+        self._numbers.set(name, connections, at_once=is_fall and name in self._limited)
 
     def question(
-        self, app: str, connections: int, limit: int, deadline: float, done: Done[bool]
+        self, app: str, connections: int, limit: int, deadline: float, done: Done[bool | Refusal]
     ) -> Question[bool]:
         """What to ask the engine; it is judged here when its time is up."""
         name = encode(app)
+        self._limited.add(name)
         self._numbers.set(name, connections)
         stated = self._stated.get(name, 0)
         sent = 0
@@ -49,14 +53,14 @@ class Admissions:
             return admitted
 
         def answered(answer: bool | Refusal) -> None:
-            admitted = self._fits(name, connections, limit)
-            if not isinstance(answer, Refusal):
-                admitted = answer
-            if not admitted and self._stated.get(name, 0) == stated:
+            judged = answer
+            if isinstance(answer, Refusal) and self._fits(name, connections, limit):
+                judged = True
+            if judged is not True and self._stated.get(name, 0) == stated:
                 self._numbers.set(name, max(0, self._numbers.get(name) - 1))
-            if not admitted or isinstance(answer, Refusal):
+            if answer is not True:
                 self._numbers.doubt(name)
-            done(admitted)
+            done(judged)
 
         question: Question[bool] = Question(deadline, self._telling, answered)
         question.operation("admit", arguments, read)

@@ -127,6 +127,7 @@ class Feed:
         self._listener = listener
         self._state = _State.OFF
         self._wanted = False
+        self._silent = False
         self._subscription = 0
         self._heard = False
         self._heard_at = 0.0
@@ -147,7 +148,7 @@ class Feed:
 
     def stop(self) -> None:
         if self._wanted:
-            self._wanted = False
+            self._wanted = self._silent = False
             self.lost()
             self._engine.unsubscribe(self._partition, CHANNEL)
 
@@ -195,7 +196,14 @@ class Feed:
             self._pending.append(message)
 
     def check_silence(self, longest: float, up_since: float) -> None:
-        """Subscribe again if nothing came for *longest* seconds, in which beats caused ticks."""
+        """Subscribe again if nothing came for *longest* seconds, in which beats caused ticks.
+
+        In one turn the engine would find that nothing has changed, so it is done in two.
+        """
+        if self._silent:
+            self._silent = False
+            self._engine.subscribe(self._partition, CHANNEL, self)
+            return
         if self._state is _State.OFF:
             return
         now = self._clock.time()
@@ -205,7 +213,7 @@ class Feed:
         if now - max(self._heard_at, up_since) > longest:
             self.lost()
             self._engine.unsubscribe(self._partition, CHANNEL)
-            self._engine.subscribe(self._partition, CHANNEL, self)
+            self._silent = True
 
     def _rebase(self) -> None:
         self._state = _State.BASE

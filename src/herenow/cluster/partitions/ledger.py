@@ -210,7 +210,7 @@ class PartitionedLedger(Ledger):
 
         partition.ask("announce", arguments, _announcement, answered)
 
-    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool | Refusal]) -> None:
         if limit:
             self._home(app).admit(app, connections, limit, done)
         else:

@@ -1,6 +1,7 @@
 """The numbers of this node in one partition: subscriptions of channels, connections of apps.
 
-Whether there are any is told at once, other changes at most once a second and together.
+Whether there are any is told at once, and what else is said to be urgent; other changes are told
+at most once a second and together.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ INTERVAL_SECONDS: Final = 1.0
 
 WEBHOOKS: Final = 1
 DECIDES: Final = 2
+AGAIN: Final = 4
 
 
 class Numbers:
@@ -46,13 +48,13 @@ class Numbers:
     def get(self, name: bytes) -> int:
         return self._numbers.get(name, 0)
 
-    def set(self, name: bytes, number: int) -> None:
+    def set(self, name: bytes, number: int, *, at_once: bool = False) -> None:
         before = self._numbers.get(name, 0)
         if number == before:
             return
         self._put(name, number)
         self._untold[name] = None
-        if not number or not before:
+        if at_once or not number or not before:
             self._urgent = True
 
     def carried(self, name: bytes) -> None:
@@ -79,10 +81,11 @@ class Numbers:
         self._urgent = False
 
     def register(self) -> None:
-        """Tell everything under a new lease, which knows of nothing yet."""
+        """Tell everything under a new lease, which knows only what operations carried already."""
+        names = [*self._numbers, *(name for name in self._untold if name not in self._numbers)]
         self._untold = {}
         self._urgent = False
-        self._tell(list(self._numbers))
+        self._tell(names, AGAIN)
 
     def _put(self, name: bytes, number: int) -> None:
         if number:
@@ -90,13 +93,13 @@ class Numbers:
         else:
             self._numbers.pop(name, None)
 
-    def _tell(self, names: Sequence[bytes]) -> None:
+    def _tell(self, names: Sequence[bytes], why: int = 0) -> None:
         for start in range(0, len(names), NUMBERS_A_CALL):
-            self._tell_some(names[start : start + NUMBERS_A_CALL])
+            self._tell_some(names[start : start + NUMBERS_A_CALL], why)
 
-    def _tell_some(self, names: Sequence[bytes]) -> None:
+    def _tell_some(self, names: Sequence[bytes], why: int) -> None:
         def arguments() -> list[Argument]:
-            triples = ((name, self.get(name), self.flags(name)) for name in names)
+            triples = ((name, self.get(name), self.flags(name) | why) for name in names)
             return [argument for triple in triples for argument in triple]
 
         def answered(_: list[Any]) -> None: ...

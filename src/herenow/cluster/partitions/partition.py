@@ -115,7 +115,7 @@ class Partition:
         self._admissions.count(app, connections)
         self._tell_urgent_soon()
 
-    def admit(self, app: str, connections: int, limit: int, done: Done[bool]) -> None:
+    def admit(self, app: str, connections: int, limit: int, done: Done[bool | Refusal]) -> None:
         deadline = self._setting.clock.time() + PATIENCE_SECONDS
         question = self._admissions.question(app, connections, limit, deadline, done)
         if self.session.is_up and question.asked is not None:

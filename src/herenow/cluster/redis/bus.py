@@ -16,10 +16,12 @@ from typing import Any, Final
 from herenow.cluster.base import Bus, CachedEvent, Clock, Done, Publication, Receiver, Refusal
 from herenow.cluster.partitions.engine import Answer, Argument, Engine
 from herenow.cluster.partitions.placement import decode, encode, name_key, partition_of
+from herenow.protocol.names import is_socket_id
 
 CONTROL: Final = "control"
 CONTROL_PARTITION: Final = 0
 QUESTION_SECONDS: Final = 2.0
+FOLLOW_SECONDS: Final = 1.0
 _ASK_AGAIN_SECONDS: Final = 0.1
 _CACHED: Final = 1
 _SEALED: Final = 2
@@ -49,13 +51,18 @@ class RedisBus(Bus):
         partition = self._partition_of(app, channel)
         followed = self._followed.get((app, channel))
         if followed is None:
-            followed = _Followed(app, channel, self._deliver, self._announced)
+            followed = _Followed(
+                app, channel, self._clock, self._deliver, self._missed, self._announced
+            )
             self._followed[app, channel] = followed
             self._engine.subscribe(partition, f"b:{app}/{channel}", followed)
-        if followed.is_in_force or not self._engine.is_listening(partition):
+        if followed.is_in_force:
             done()
+        elif self._engine.is_listening(partition):
+            followed.wait(done)
         else:
-            followed.waiting.append(done)
+            followed.is_behind = True
+            done()
 
     def unfollow(self, app: str, channel: str) -> None:
         followed = self._followed.pop((app, channel), None)
@@ -99,40 +106,67 @@ class RedisBus(Bus):
         if self._receiver is not None:
             self._receiver.deliver(publication)
 
+    def _missed(self, app: str, channel: str) -> None:
+        if self._receiver is not None:
+            self._receiver.missed(app, channel)
+
     def _partition_of(self, app: str, channel: str) -> int:
         return partition_of(app, channel, self._engine.partitions)
 
 
 class _Followed:
-    """A channel that has subscribers here. Implements ``engine.Subscriber``."""
+    """A channel that has subscribers here. Implements ``engine.Subscriber``.
+
+    ``is_behind``: some of them are subscribed as far as they know, and may not have heard all.
+    """
 
     def __init__(
         self,
         app: str,
         channel: str,
+        clock: Clock,
         deliver: Callable[[Publication], None],
+        missed: Callable[[str, str], None],
         announced: Announced,
     ) -> None:
         self.is_in_force = False
-        self.waiting: list[Callable[[], None]] = []
+        self.is_behind = False
+        self._waiting: list[Callable[[], None]] = []
+        self._clock = clock
         self._app = app
         self._channel = channel
         self._deliver = deliver
+        self._missed = missed
         self._announced = announced
 
     def subscribed(self) -> None:
         self.is_in_force = True
         self.release()
+        if self.is_behind:
+            self.is_behind = False
+            self._missed(self._app, self._channel)
 
     def lost(self) -> None:
         self.is_in_force = False
+        self.is_behind = True
         self.release()
+
+    def wait(self, done: Callable[[], None]) -> None:
+        """Call *done* when the channel is in force, or the engine has taken too long."""
+        if not self._waiting:
+            self._clock.call_later(FOLLOW_SECONDS, partial(self._give_up, self._waiting))
+        self._waiting.append(done)
 
     def release(self) -> None:
         """Whoever waited is told: what he waited for has come about, or is not waited for."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self._waiting = self._waiting, []
         for done in waiting:
             done()
+
+    def _give_up(self, waiting: list[Callable[[], None]]) -> None:
+        if waiting and waiting is self._waiting:
+            self.is_behind = True
+            self.release()
 
     def message(self, payload: bytes) -> None:
         head, _, body = payload.partition(b"\n")
@@ -173,7 +207,9 @@ class _Control:
 
 def _message(publication: Publication) -> bytes:
     flags = publication.cached * _CACHED + publication.sealed * _SEALED
-    skip = _NOBODY if publication.skip is None else encode(publication.skip)
+    skip = _NOBODY
+    if publication.skip is not None and is_socket_id(publication.skip):
+        skip = encode(publication.skip)
     return b"e %d %b\n%b" % (flags, skip, publication.payload)
 
 

@@ -91,8 +91,15 @@ class CommandLine(Line):
             self._publish = b"SPUBLISH"
         for source in self._scripts.sources():
             await connection.request("SCRIPT", "LOAD", source)
+        if self._partitions:
+            await self._probe(connection)
         if 0 in self._partitions:
             await self._compare(connection)
+
+    async def _probe(self, connection: Connection) -> None:
+        """Whoever may not do all that scripts do is told so before anything depends on it."""
+        head, script = self._head(min(self._partitions)), self._scripts["probe"]
+        await connection.request(b"EVALSHA", script.sha, 1, head.key, *head.arguments)
 
     async def _compare(self, connection: Connection) -> None:
         """Have the engine keep what nodes have to agree on, or say what it is in use with."""
