@@ -17,6 +17,9 @@ WORKERS ?= 2
 TESTS ?= tests
 PYTEST_ARGS ?=
 
+# For make proof.
+SUITES ?=
+
 # For make bench.
 ROWS ?=
 RUNS ?= 5
@@ -87,8 +90,8 @@ compat: $(VENV)/.dev clients ## Run every client and server library that can be 
 	$(BIN)/python scripts/compat.py
 
 .PHONY: proof
-proof: $(VENV)/.dev pages clients browser redis ## Run every suite at full size and write docs/proof.md and docs/compat.md
-	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py
+proof: $(VENV)/.dev pages clients browser redis ## Run every suite, or SUITES=…, at full size and write docs/proof.md and docs/compat.md
+	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py $(SUITES)
 
 .PHONY: bench
 bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(INSTALLED)) ## Measure: ROWS=… RUNS=5 SECONDS=10 OUT=… PEER='…' GROWTH=1 CHURN=1 PAGE=…

@@ -1,4 +1,8 @@
-"""Run every test suite by itself and write docs/proof.md, docs/proof.json and docs/compat.md."""
+"""Run test suites at full size and write docs/proof.md, docs/proof.json and docs/compat.md.
+
+Each suite runs by itself. Arguments name suites, as in ``tests/server``: only these are run then,
+and of the others stays what is on record. Every row says of which commit it is.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,8 @@ class Suite:
     """What came of the tests in one directory."""
 
     name: str
+    date: str = ""
+    commit: str = ""
     passed: int = 0
     seconds: float = 0
     failures: list[Case] = field(default_factory=list)
@@ -115,20 +121,33 @@ def _git(*arguments: str) -> str:
     return result.stdout.strip()
 
 
-def render(when: str, revision: str, suites: list[Suite]) -> str:
+def on_record() -> dict[str, Suite]:
+    """What came of each suite when it was last run."""
+    path = DOCS / "proof.json"
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    suites = {}
+    for item in record["suites"]:
+        cases = {name: [Case(**case) for case in item[name]] for name in ("failures", "skipped")}
+        suites[item["name"]] = Suite(**{**item, **cases})
+    return suites
+
+
+def render(suites: list[Suite]) -> str:
     lines = [
         "# Proof",
         "",
-        "What came of every test suite at full size, written by `make proof`.",
+        "What came of every test suite at full size, written by `make proof` with"
+        f" Python {platform.python_version()} on {platform.system()}.",
         "",
-        f"{when}, commit {revision}, Python {platform.python_version()} on {platform.system()}.",
-        "",
-        "| suite | passed | failed | skipped | seconds |",
-        "|---|---|---|---|---|",
+        "| suite | passed | failed | skipped | seconds | run at | commit |",
+        "|---|---|---|---|---|---|---|",
     ]
     for suite in suites:
         counts = f"{suite.passed} | {len(suite.failures)} | {len(suite.skipped)}"
-        lines.append(f"| {suite.name} | {counts} | {suite.seconds} |")
+        row = f"| {suite.name} | {counts} | {suite.seconds} | {suite.date} | {suite.commit[:12]} |"
+        lines.append(row)
     for title, cases in (
         ("Failures", [case for suite in suites for case in suite.failures]),
         ("Skipped", [case for suite in suites for case in suite.skipped]),
@@ -138,20 +157,29 @@ def render(when: str, revision: str, suites: list[Suite]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(chosen: list[str]) -> None:
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     revision = commit()
+    known = paths_by_suite()
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        sys.exit(f"no such suites: {', '.join(unknown)}; there are {', '.join(known)}")
     # The conformance suite mostly waits, as long as the others together take.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        paths = dict(sorted(paths_by_suite().items(), key=lambda item: item[0] != LONGEST))
-        suites = sorted(pool.map(run_suite, paths, paths.values()), key=lambda suite: suite.name)
+        names = sorted(chosen or known, key=lambda name: name != LONGEST)
+        run = list(pool.map(run_suite, names, [known[name] for name in names]))
+    for suite in run:
+        suite.date, suite.commit = when, revision
+    found = {} if not chosen else on_record()
+    found.update((suite.name, suite) for suite in run)
+    suites = [found[name] for name in sorted(found) if name in known]
     DOCS.mkdir(exist_ok=True)
-    record = {"date": when, "commit": revision, "suites": [asdict(suite) for suite in suites]}
+    record = {"suites": [asdict(suite) for suite in suites]}
     (DOCS / "proof.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    (DOCS / "proof.md").write_text(render(when, revision, suites), encoding="utf-8")
+    (DOCS / "proof.md").write_text(render(suites), encoding="utf-8")
     print(f"Wrote {DOCS / 'proof.md'}")
-    sys.exit(any(suite.failures for suite in suites))
+    sys.exit(any(suite.failures for suite in run))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

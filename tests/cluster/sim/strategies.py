@@ -58,7 +58,7 @@ def runs(among: tuple[str, ...] = FAULTS) -> st.SearchStrategy[Run]:
 def searching(examples: int) -> settings:
     """Settings of a search that is the same in every run, and of its full size on demand."""
     return settings(
-        max_examples=examples * 15 if PROOF else examples,
+        max_examples=examples * 6 if PROOF else examples,
         derandomize=not PROOF,
         database=None,
         deadline=None,
