@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
+import re
 import secrets
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -22,6 +25,7 @@ LONGEST_TICK_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 2.0
 GOODBYE_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.01
+_UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class EngineError(Exception):
@@ -80,6 +84,12 @@ def _is_memory(config: ClusterConfig) -> bool:
     return config.url == "memory://"
 
 
+def _node_name(machine: str | None = None) -> str:
+    """Names this process and no other, ever: ``<machine>:<process id>:<chance>``."""
+    machine = _UNUSUAL.sub("-", platform.node() if machine is None else machine)[:64]
+    return f"{machine}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
 class MemoryEngine:
     """Decides for one node, whose process it is."""
 
@@ -116,7 +126,7 @@ class SharedEngine:
         self.ledger = PartitionedLedger(
             self.connections,
             clock,
-            node=secrets.token_hex(8),
+            node=_node_name(),
             lease_seconds=config.lease_seconds,
             hold_seconds=config.hold_seconds,
             flags_of=flags_of,

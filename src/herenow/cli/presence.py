@@ -89,7 +89,7 @@ def why(
     cluster: str | None,
     as_json: bool,
 ) -> None:
-    """Say why USER is shown as online in CHANNEL of the application APP, or that he is not."""
+    """Say why USER is shown as online in CHANNEL of the application APP, or that they are not."""
     config = _cluster_config(context, config_file, cluster)
     from herenow.cluster.redis.whereabouts import why as ask
 
@@ -171,7 +171,7 @@ def _sentences(where: Whereabouts) -> list[str]:
         lines.append(f"by subscription {reason.subscription} on node {reason.node}, {lease}")
     if where.held_seconds is not None:
         left = _moment(where.left)
-        lines.append(f"his last connection went at {left}; held for {where.held_seconds:.1f} s")
+        lines.append(f"the last connection went at {left}; held for {where.held_seconds:.1f} s")
     return lines
 
 

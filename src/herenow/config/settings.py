@@ -126,18 +126,24 @@ class ClusterConfig:
     connect_seconds: float = setting(
         30, rules.seconds(zero=False), "How long the engine is tried at start."
     )
-    partitions: int = setting(64, rules.integer(1, 4_096), "Parts over which channels are spread.")
+    partitions: int = setting(
+        64,
+        rules.integer(1, 4_096),
+        "Parts over which channels are spread. The same on every node.",
+    )
     hold_seconds: float = setting(
         20, rules.seconds(zero=True), "How long a join waits for an engine that does not answer."
     )
     return_seconds: float = setting(
         15,
         rules.seconds(zero=True),
-        "How long after a start clients have to come back before they count as gone.",
+        "For webhooks: how long after a start clients have to come back before they count as gone.",
     )
     prefix: str = setting("herenow", rules.IDENTIFIER, "What every key in the engine starts with.")
     lease_seconds: float = setting(
-        5, rules.seconds(zero=False), "After this much silence a node counts as gone."
+        5,
+        rules.seconds(zero=False),
+        "After this much silence a node counts as gone. The same on every node.",
     )
 
 

@@ -277,6 +277,7 @@ class RedisEngine:
             for each in list(self._primaries.values()):
                 each.make_ready()
         if self.is_connected:
+            self._limited_log.flush()
             _log.info("engine connected", extra={"address": self.address})
         self._changed.set()
 
