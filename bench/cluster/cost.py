@@ -46,7 +46,7 @@ NODES: Final = (1, 3, 8)
 MEMBERS: Final = (10, 1_000, 10_000)
 ROUNDS: Final = 10
 GUESTS: Final = 100
-ROSTERS: Final = 50
+MEMBERS_READ: Final = 200_000
 IN_FLIGHT: Final = 16
 IDLE_SECONDS: Final = 2.0
 LEASE_SECONDS: Final = 5.0
@@ -248,7 +248,8 @@ async def measure(nodes: int, members: int, url: str) -> list[Figures]:
             used = measure_usage(client, others).since(before)
             return [value - idle * share for value, idle in zip(used, idle_usage, strict=True)]
 
-        used = {"roster": await used_by(ROSTERS, roster), "join": [0.0] * 4, "leave": [0.0] * 4}
+        rosters = min(2_000, MEMBERS_READ // members)
+        used = {"roster": await used_by(rosters, roster), "join": [0.0] * 4, "leave": [0.0] * 4}
         for _ in range(ROUNDS):
             for name, operation in (("join", join), ("leave", leave)):
                 more = await used_by(GUESTS, operation)
@@ -258,7 +259,7 @@ async def measure(nodes: int, members: int, url: str) -> list[Figures]:
         latency["leave"] = await timed(GUESTS, leave)
         found = []
         for name, (here, other, engine, commands) in used.items():
-            times = ROSTERS if name == "roster" else ROUNDS * GUESTS
+            times = rosters if name == "roster" else ROUNDS * GUESTS
             found.append(
                 Figures(
                     nodes,
