@@ -66,7 +66,8 @@ def test_a_bad_configuration_ends_with_2_and_all_of_its_problems(tmp_path: Path)
     assert (result.returncode, result.stdout) == (2, "")
     for problem in (
         "server.prot: unknown setting, did you mean server.port?",
-        "server.activity_timeout_seconds: expected a number of seconds greater than 0, got -1",
+        "server.activity_timeout_seconds: expected a number of seconds greater than 0,"
+        " at most ten years, got -1",
         'server.port: expected an integer from 0 to 65535, got "abc"',
         "admin.port: expected an integer from 0 to 65535, got 70000 (HERENOW_ADMIN__PORT)",
     ):

@@ -10,7 +10,7 @@ from cluster.sim.actions import FAULTS, Action, Setting, table
 from cluster.sim.ending import check, settle
 from cluster.sim.model import Violation
 from cluster.sim.server import SimulatedServer
-from cluster.sim.world import World
+from cluster.sim.world import World, pace
 
 Play = Callable[[Setting, Sequence[Action], bool], None]
 
@@ -42,11 +42,12 @@ def play(
     checks_sequence: bool = True,
 ) -> World:
     """Do *actions*, then end all faults and check everything. Raises ``Violation``."""
-    world = World(setting, server or SimulatedServer(), checks_sequence=checks_sequence)
-    for action in actions:
-        world.do(action)
-    settle(world, run_zombies=run_zombies, patiently=patiently)
-    check(world)
+    with pace(setting.slow):
+        world = World(setting, server or SimulatedServer(), checks_sequence=checks_sequence)
+        for action in actions:
+            world.do(action)
+        settle(world, run_zombies=run_zombies, patiently=patiently)
+        check(world)
     return world
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any, Final
@@ -25,6 +26,16 @@ NODES: Final = "ABC"
 PACE: Final = {name: getattr(registration, name) for name in ("CALLS_UNDER_WAY", "ENTRIES_A_CALL")}
 
 
+@contextmanager
+def pace(slow: bool) -> Iterator[None]:
+    """Have nodes register one thing at a time if they are to be *slow*."""
+    vars(registration).update(dict.fromkeys(PACE, 1) if slow else PACE)
+    try:
+        yield
+    finally:
+        vars(registration).update(PACE)
+
+
 class World:
     """One run. ``do`` takes an action and says whether it was possible.
 
@@ -34,7 +45,6 @@ class World:
     def __init__(
         self, setting: Setting, server: SimulatedServer, *, checks_sequence: bool = True
     ) -> None:
-        vars(registration).update(dict.fromkeys(PACE, 1) if setting.slow else PACE)
         self.setting = setting
         self.now = START
         self.model = Model(checks_sequence=checks_sequence)

@@ -143,6 +143,9 @@ local function enter(node, subject, user, subscription, info, grace, flags, limi
     local changed = info ~= member.info and (not stamp or stamp > member.stamp)
     if changed then
       member.info, member.stamp = info, stamp or seq + 1
+    elseif info == member.info then
+      -- Said anew, it is as new as what was decided last.
+      member.stamp = max(member.stamp, stamp or seq)
     end
     if changed then
       publish_delta("i", member.stamp, now, subject, user, info)
