@@ -28,3 +28,18 @@ def test_a_number_that_was_announced_before_everything_was_registered_again() ->
             *(("ask", 1, 4), ("time", 3), ("reload", 0, 0)),
         ],
     )
+
+
+def test_an_info_said_anew_is_not_replaced_by_one_registered_again() -> None:
+    """Whoever joined last decides, also if he said what was shown already."""
+    play(
+        Setting(nodes=3, slow=True, faults=("freeze", "jump")),
+        [
+            *(("join", 2, 0, 0, 0), ("watch", 2, 2), ("reload", 2, 2), ("watch", 0, 2)),
+            *(("away", 1, 8), ("join", 2, 2, 0, 0), ("join", 0, 1, 0, 0), ("jump", 40)),
+            *(("away", 2, 8), ("subscribe", 0, 0), ("freeze", 0), ("jump", 3), ("reload", 0, 2)),
+            *(("reload", 0, 0), ("reload", 0, 0), ("reload", 0, 0), ("reload", 0, 1)),
+            *(("join", 2, 2, 0, 1), ("flush",), ("away", 2, 8)),
+        ],
+        run_zombies=False,
+    )
