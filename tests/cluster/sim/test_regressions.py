@@ -43,3 +43,22 @@ def test_an_info_said_anew_is_not_replaced_by_one_registered_again() -> None:
         ],
         run_zombies=False,
     )
+
+
+def test_a_registration_sent_again_may_want_no_roster_any_more() -> None:
+    """The feed was lost in between; the roster is asked for when it is back."""
+    play(
+        Setting(seated=1, faults=("cut", "hangup")),
+        [
+            *(("time", 1), ("time", 1), ("join", 0, 1, 0, 0), ("cut", 0), ("time", 1), ("time", 1)),
+            *(
+                ("heal", 0),
+                ("time", 1),
+                ("apart", 0, 8),
+                ("time", 8),
+                ("hangup", 0),
+                ("apart", 0, 3),
+            ),
+        ],
+        run_zombies=False,
+    )

@@ -145,7 +145,12 @@ class Following:
 
     def wants_roster(self, key: bytes, operation: Operation) -> bool:
         replica = self._replicas.get(key)
-        if replica is None or replica.live or not self.feed.is_live:
+        if replica is None:
+            return False
+        if replica.live or not self.feed.is_live:
+            if replica.asked is operation:
+                # It wanted the roster when it was sent first; sent again, it does not.
+                replica.asked = None
             return False
         replica.asked = operation
         replica.asking()
