@@ -172,9 +172,6 @@ FURTHER: Final = {
         "a removal of somebody connected here is shown",
         patches=[(Entries, "is_registered_before", _never_registered)],
     ),
-    "silence": Fault(
-        "a feed that fell silent is believed", patches=[(Feed, "check_silence", _not_silent)]
-    ),
 }
 """Found by the same search."""
 
@@ -185,6 +182,9 @@ RARE: Final = {
     ),
     "intent": Fault(
         "everything is sent again, wanted or not", patches=[(Operation, "__init__", _always_wanted)]
+    ),
+    "silence": Fault(
+        "a feed that fell silent is believed", patches=[(Feed, "check_silence", _not_silent)]
     ),
     "stamp": Fault(
         "an older info replaces a newer one", [("(not stamp or stamp > member.stamp)", "true")]
