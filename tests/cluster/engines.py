@@ -86,10 +86,11 @@ class LedgerEngine:
     ``terminated`` are what else it told the node.
 
     Engines may differ in since when a channel is vacant: since the last connection of anybody
-    went, or that of the member who goes last.
+    went, or that of the member who goes last. Revisions begin at ``first_revision``, a time in µs.
     """
 
     vacancy_counts_from_anybody = True
+    first_revision = START * 1_000_000
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -110,6 +111,9 @@ class LedgerEngine:
 
     def settle(self) -> None:
         """Return when everything asked for so far has been done, told and answered."""
+
+    def count_all(self) -> None:
+        """Return when every number has been told that an engine may be told a little later."""
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -326,9 +330,7 @@ class MemoryBusEngine(BusEngine):
 def _partitioned_ledger() -> LedgerEngine:
     from cluster.partitions.direct import PartitionedLedgerEngine
 
-    engine = PartitionedLedgerEngine()
-    engine.vacancy_counts_from_anybody = False
-    return engine
+    return PartitionedLedgerEngine()
 
 
 def _redis_bus() -> BusEngine:

@@ -50,7 +50,7 @@ def test_116_last_event_wins(service: Service) -> None:
         connection.expect_nothing()
         connection.unsubscribe(channel)
         connection.expect_nothing()
-        eventually(lambda: not api.occupied(channel), bool)
+        service.see(lambda: not api.occupied(channel), bool)
 
     api.publish("first", channel, "1")
     replayed("first", "1")

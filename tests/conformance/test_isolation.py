@@ -13,7 +13,7 @@ import pytest
 from conformance.harness.api import Api
 from conformance.harness.connection import CACHE_MISS, WATCHLIST, Connection
 from conformance.harness.names import unique
-from conformance.harness.service import Service, eventually
+from conformance.harness.service import Service
 from conformance.harness.websocket import Endpoint
 
 
@@ -156,7 +156,7 @@ def test_admin_reads(service: Service, left: Side, right: Side) -> None:
     assert (mine["user_id"], mine["channels"]) == (user, [room])
     assert left.connection.socket_id not in connections(right)
     assert right.connection.socket_id in connections(right)
-    stats = eventually(
+    stats = service.see(
         lambda: read(right, "stats"),
         lambda stats: bool(stats["connections"] == len(connections(right))),
     )

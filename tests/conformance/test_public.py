@@ -115,7 +115,7 @@ def test_044_close_removes_subscriptions(service: Service, abruptly: bool) -> No
     channels = [unique("orders"), unique("private-orders"), unique("cache-orders")]
     for channel in channels:
         connection.subscribe(channel)
-    eventually(lambda: all(api.occupied(channel) for channel in channels), bool)
+    service.see(lambda: all(api.occupied(channel) for channel in channels), bool)
     if abruptly:
         connection.reset()
     else:

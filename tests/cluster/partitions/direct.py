@@ -12,6 +12,7 @@ from cluster.lua.keyspace import Stream
 from herenow.cluster.base import Ledger, Occupancy, Subject, Transition, TransitionKind
 from herenow.cluster.partitions.engine import Answer, Answered, Argument, Session, Subscriber
 from herenow.cluster.partitions.ledger import PartitionedLedger
+from herenow.cluster.partitions.numbers import INTERVAL_SECONDS
 from herenow.cluster.partitions.placement import decode, subject_of
 
 LEASE: Final = 5.0
@@ -96,6 +97,12 @@ class DirectEngine:
 
 class PartitionedLedgerEngine(LedgerEngine):
     """Two leases old at the start, so that nothing is uncertain."""
+
+    vacancy_counts_from_anybody = False
+    first_revision = (START - 2 * LEASE) * 1_000_000
+
+    def count_all(self) -> None:
+        self.advance(INTERVAL_SECONDS)
 
     def start(self) -> Ledger:
         self.clock.advance(-2 * LEASE)

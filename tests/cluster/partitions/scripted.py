@@ -190,6 +190,13 @@ class Scene:
         self.engine.connect()
         self.engine.answer("hello", b"new", seq=seq, epoch=epoch)
 
+    def lapse(self, *, seq: int = 100, epoch: int = EPOCH) -> None:
+        """The connection breaks, and with it the lease is found to be gone."""
+        self.engine.disconnect()
+        self.engine.connect()
+        self.engine.answer("hello", b"lapsed", epoch=epoch)
+        self.engine.answer("hello", b"new", seq=seq, epoch=epoch)
+
     def hear(self, seq: int = 100, *ends: Reply) -> None:
         """The feed is subscribed, and its position known."""
         assert self.engine.subscriber is not None

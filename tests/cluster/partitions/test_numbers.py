@@ -62,10 +62,7 @@ def test_numbers_are_registered_again_before_the_old_id_is_given_up(scene: Scene
     scene.ledger.count("1", "room", 2)
     scene.end_turn()
     scene.engine.answer("count", b"counted")
-    scene.engine.disconnect()
-    scene.engine.connect()
-    scene.engine.answer("hello", b"lapsed")
-    scene.engine.answer("hello", b"new")
+    scene.lapse()
     assert scene.engine.asked == ["count", "ready"]
     assert scene.engine.answer("count", b"counted").own == [b"1/room", 2, AGAIN | 3]
 

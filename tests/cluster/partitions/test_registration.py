@@ -61,10 +61,7 @@ def test_who_leaves_while_others_are_registered_is_not_registered(scene: Scene) 
     for number in range(3000):
         scene.join(f"u{number}", number)
         scene.joined(seq=101 + number)
-    scene.engine.disconnect()
-    scene.engine.connect()
-    scene.engine.answer("hello", b"lapsed")
-    scene.engine.answer("hello", b"new", seq=5000)
+    scene.lapse(seq=5000)
     assert scene.engine.asked == ["restore"] * 4
     scene.ledger.leave(ROOM, 2999, 0)
     scene.ledger.leave(ROOM, 0, 0)
@@ -82,10 +79,7 @@ def test_a_join_waits_until_everything_is_registered(scene: Scene) -> None:
     for number in range(2001):
         scene.join(f"u{number}", number)
         scene.joined(seq=101 + number)
-    scene.engine.disconnect()
-    scene.engine.connect()
-    scene.engine.answer("hello", b"lapsed")
-    scene.engine.answer("hello", b"new", seq=5000)
+    scene.lapse(seq=5000)
     scene.join("late", 3000, limit=5)
     assert scene.engine.asked == ["restore"] * 4
     scene.engine.answer("restore", b"restored", seq=5001)
@@ -100,10 +94,7 @@ def test_a_followed_room_is_restored_with_its_roster(scene: Scene) -> None:
     scene.joined(seq=101)
     scene.engine.delta("a", "anna", 101)
     scene.take_told()
-    scene.engine.disconnect()
-    scene.engine.connect()
-    scene.engine.answer("hello", b"lapsed")
-    scene.engine.answer("hello", b"new", seq=110)
+    scene.lapse(seq=110)
     call = scene.engine.calls[0]
     assert call.own[1] == 1
     roster = listed("bert", "anna")
@@ -226,8 +217,5 @@ def test_sign_ins_are_registered_without_rosters(scene: Scene) -> None:
     scene.begin()
     scene.sign_in("anna")
     scene.joined(seq=101)
-    scene.engine.disconnect()
-    scene.engine.connect()
-    scene.engine.answer("hello", b"lapsed")
-    scene.engine.answer("hello", b"new", seq=200)
+    scene.lapse(seq=200)
     assert scene.engine.calls[0].own[:3] == [b"1/u/anna", 0, 1]

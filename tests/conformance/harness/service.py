@@ -62,6 +62,14 @@ class Service:
     def close(self) -> None:
         self._open.close()
 
+    def see(self, probe: Callable[[], T], wanted: Callable[[T], bool]) -> T:
+        """What *probe* returns, which must be *wanted*: of one node at once, of several soon."""
+        if len(self.server.nodes) > 1:
+            return eventually(probe, wanted)
+        found = probe()
+        assert wanted(found), f"got {found!r}"
+        return found
+
 
 def eventually(probe: Callable[[], T], wanted: Callable[[T], bool]) -> T:
     """What *probe* returns once that is *wanted*; fails if it never is."""
