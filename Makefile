@@ -65,7 +65,7 @@ node-chat: node $(VENV)/.server $(NODE_CHAT)/$(INSTALLED) ## Run a server and th
 	@exec $(BIN)/python scripts/node_chat.py --port $(PORT) --server-port $(SERVER_PORT) --admin-port $(ADMIN_PORT)
 
 .PHONY: test
-test: $(VENV)/.dev pages clients browser redis ## Run the tests, installing what they need
+test: $(VENV)/.dev pages clients browser redis databases ## Run the tests, installing what they need
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) $(TESTS)
 
 .PHONY: lint
@@ -90,7 +90,7 @@ compat: $(VENV)/.dev clients ## Run every client and server library that can be 
 	$(BIN)/python scripts/compat.py
 
 .PHONY: proof
-proof: $(VENV)/.dev pages clients browser redis ## Run every suite, or SUITES=…, at full size and write docs/proof.md and docs/compat.md
+proof: $(VENV)/.dev pages clients browser redis databases ## Run every suite, or SUITES=…, at full size and write docs/proof.md and docs/compat.md
 	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py $(SUITES)
 
 .PHONY: bench
@@ -103,6 +103,7 @@ bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(IN
 bench-cluster: $(VENV)/.dev ## Measure joins, leaves, rosters and watchlists of many nodes on one Valkey
 	$(BIN)/python bench/cluster/cost.py
 	$(BIN)/python bench/cluster/watchers.py
+	$(BIN)/python bench/cluster/webhooks.py
 
 .PHONY: bench-report
 bench-report: $(VENV)/.bench ## Show what was measured: OUT=…, and write PAGE=… of it
@@ -126,7 +127,7 @@ lock: ## Choose the newest development packages and write requirements-dev.lock
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade pip
-	build/lock/bin/python -m pip install --quiet --group dev '.[server,redis]'
+	build/lock/bin/python -m pip install --quiet --group dev '.[server,redis,postgres,mysql]'
 	{ echo '# Written by make lock.'; build/lock/bin/python -m pip freeze --exclude herenow \
 		| sed "s/^uvloop==.*/&; sys_platform != 'win32'/"; } > requirements-dev.lock
 	rm -rf build/lock
@@ -208,3 +209,7 @@ browser:
 .PHONY: redis
 redis:
 	@scripts/redis
+
+.PHONY: databases
+databases:
+	@scripts/databases

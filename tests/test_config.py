@@ -17,6 +17,7 @@ from herenow.apps.base import App, Key, Limits, WebhookEndpoint
 from herenow.config import Config, ConfigError, is_loopback, load_config, reference, settings
 
 APP = '[[apps]]\nid = "42"\nkey = "k"\nsecret = "s"\n'
+SEAL, OTHER_SEAL = (base64.b64encode(bytes([fill]) * 32).decode() for fill in (1, 2))
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/configuration.md"
 
 
@@ -173,7 +174,7 @@ def test_every_key_outside_of_applications_can_be_given_in_the_environment(tmp_p
 
     assert config.limits.events_per_second == int(environ["HERENOW_LIMITS__EVENTS_PER_SECOND"])
     for name, keys in sections.items():
-        for key in keys.keys() - {"url", "trusted_proxies", "deny_networks"}:
+        for key in keys.keys() - {"url", "trusted_proxies", "deny_networks", "secret_key"}:
             value = getattr(getattr(config, name), key)
             assert environ[f"HERENOW_{name.upper()}__{key.upper()}"] == f"{value}".removesuffix(
                 ".0"
@@ -339,13 +340,19 @@ def test_a_secret_that_cannot_be_had_is_named(tmp_path: Path, form: str, reason:
         ),
         (
             '[store]\nurl = "postgres://h"',
-            'store.url: expected "sqlite:///" and a file name, the only store of this version, '
+            'store.url: expected "sqlite:///" and a file name, a URL that begins with '
+            "postgresql:// or mysql://, { file = … } or { env = … }, "
             'got "postgres://…"',
         ),
         (
             '[store]\nsecret_key = "c2hvcnQ="',
-            "store.secret_key: expected 32 bytes in base64, { file = … } or { env = … }, "
-            "got a text",
+            "store.secret_key: expected 32 bytes in base64, { file = … } or { env = … }, or a list "
+            "of these, got a text",
+        ),
+        (
+            f'[store]\nsecret_key = ["{SEAL}", "short"]',
+            "store.secret_key: expected 32 bytes in base64, { file = … } or { env = … }, or a list "
+            "of these, got a text",
         ),
         (
             "[admin]\nport = 6001",
@@ -416,7 +423,16 @@ def test_a_webhook_needs_a_plain_url(tmp_path: Path, url: str, shown: str) -> No
 
 @pytest.mark.parametrize(
     "headers",
-    ['"X Team" = "x"', 'Host = "x"', '"X-Pusher-Key" = "x"', '"X-A" = "1", "x-a" = "2"'],
+    [
+        '"X Team" = "x"',
+        'Host = "x"',
+        'connection = "close"',
+        '"Content-MD5" = "x"',
+        '"Transfer-Encoding" = "chunked"',
+        '"X-Pusher-Key" = "x"',
+        '"x-herenow-signature" = "x"',
+        '"X-A" = "1", "x-a" = "2"',
+    ],
 )
 def test_a_webhook_refuses_names_of_headers(tmp_path: Path, headers: str) -> None:
     text = (
@@ -657,3 +673,45 @@ def test_every_setting_of_an_application_is_known() -> None:
 def test_the_configuration_reference_is_current() -> None:
     """``make docs`` writes it anew."""
     assert DOCUMENT.read_text(encoding="utf-8") == reference.render()
+
+
+@pytest.mark.parametrize(
+    ("value", "environ"),
+    [
+        (f'"{SEAL}, {OTHER_SEAL}"', {}),
+        (f'["{SEAL}", "{OTHER_SEAL}"]', {}),
+        (f'["{SEAL}", {{ env = "OTHER" }}]', {"OTHER": OTHER_SEAL}),
+        ('{ env = "BOTH" }', {"BOTH": f"{SEAL},{OTHER_SEAL}"}),
+        (f'"{SEAL}"', {"HERENOW_STORE__SECRET_KEY": f"{SEAL},{OTHER_SEAL}"}),
+    ],
+)
+def test_several_keys_may_seal_the_store(
+    tmp_path: Path, value: str, environ: dict[str, str]
+) -> None:
+    """They keep their order, in whatever way they are given."""
+    config = read(tmp_path, f"[store]\nsecret_key = {value}\n", environ)
+    assert config.store.secret_key == (SEAL, OTHER_SEAL)
+    assert SEAL not in repr(config)
+
+
+def test_several_keys_may_stand_in_a_file(tmp_path: Path) -> None:
+    """One a line."""
+    (tmp_path / "keys").write_text(f"{SEAL}\n{OTHER_SEAL}\n")
+    config = read(tmp_path, f'[store]\nsecret_key = {{ file = "{tmp_path / "keys"}" }}\n')
+    assert config.store.secret_key == (SEAL, OTHER_SEAL)
+
+
+def test_with_a_key_that_seals_there_is_no_default_application(tmp_path: Path) -> None:
+    """Applications are made at run time then, so the server may be reached from elsewhere."""
+    text = f'[server]\nhost = "0.0.0.0"\n[store]\nsecret_key = "{SEAL}"\n'
+    config = read(tmp_path, text)
+    assert not config.default_app
+    assert config.apps == ()
+
+
+def test_the_password_of_a_store_is_not_shown(tmp_path: Path) -> None:
+    """Neither in the configuration nor in an error."""
+    url = "postgresql://user:marked-password@host/name"
+    assert "marked-password" not in repr(read(tmp_path, f'[store]\nurl = "{url}"\n'))
+    told = problems(tmp_path, f'[store]\nurl = "{url.replace("postgresql", "oracle")}"\n')
+    assert "marked-password" not in str(told)

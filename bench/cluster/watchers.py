@@ -126,7 +126,7 @@ async def measure(
     client.flushall()
     timers = TimerWheel(asyncio.get_running_loop())
     clock = LoopClock(timers)
-    engine = SharedEngine(ClusterConfig(url=url), clock, lambda app: 0)
+    engine = SharedEngine(ClusterConfig(url=url), clock, lambda app: 0, 30 * 86_400)
     settings = NodeSettings(ping_interval_seconds=3600)
     node = Node(
         settings, StaticApps((APP,)), engine.ledger, engine.bus, NoWebhooks(), timers, Counters()

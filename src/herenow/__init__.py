@@ -29,15 +29,33 @@ if TYPE_CHECKING:
         InvalidWebhook,
         Refused,
         Unreachable,
+        WebhookInProgress,
     )
     from herenow.sdk.limits import Limits
+    from herenow.sdk.outbox import (
+        UndeliveredEvent,
+        UndeliveredEvents,
+        WebhookEndpoint,
+        WebhookEndpoints,
+    )
+    from herenow.sdk.people import (
+        Member,
+        RemovedMember,
+        Roster,
+        RosterChanges,
+        UserAnswer,
+        UserStatus,
+        UserStatuses,
+    )
     from herenow.sdk.requests import Event
+    from herenow.sdk.seen import AsyncSeenEvents, EventMemory, SeenEvents
     from herenow.sdk.webhooks import Webhook, WebhookEvent
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncChannels",
+    "AsyncSeenEvents",
     "BatchAnswer",
     "CachedEvent",
     "ChannelAnswer",
@@ -47,18 +65,32 @@ __all__ = [
     "ChannelsAnswer",
     "ChannelsError",
     "Event",
+    "EventMemory",
     "InvalidAnswer",
     "InvalidArgument",
     "InvalidWebhook",
     "Limits",
+    "Member",
     "Refused",
+    "RemovedMember",
+    "Roster",
+    "RosterChanges",
+    "SeenEvents",
     "TriggerAnswer",
+    "UndeliveredEvent",
+    "UndeliveredEvents",
     "Unreachable",
     "User",
+    "UserAnswer",
     "UserAuthentication",
+    "UserStatus",
+    "UserStatuses",
     "UsersAnswer",
     "Webhook",
+    "WebhookEndpoint",
+    "WebhookEndpoints",
     "WebhookEvent",
+    "WebhookInProgress",
 ]
 
 _MODULES: Final = {
@@ -82,9 +114,26 @@ _MODULES: Final = {
         "InvalidWebhook",
         "Refused",
         "Unreachable",
+        "WebhookInProgress",
     ),
     "herenow.sdk.limits": ("Limits",),
+    "herenow.sdk.outbox": (
+        "UndeliveredEvent",
+        "UndeliveredEvents",
+        "WebhookEndpoint",
+        "WebhookEndpoints",
+    ),
+    "herenow.sdk.people": (
+        "Member",
+        "RemovedMember",
+        "Roster",
+        "RosterChanges",
+        "UserAnswer",
+        "UserStatus",
+        "UserStatuses",
+    ),
     "herenow.sdk.requests": ("Event",),
+    "herenow.sdk.seen": ("AsyncSeenEvents", "EventMemory", "SeenEvents"),
     "herenow.sdk.webhooks": ("Webhook", "WebhookEvent"),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}

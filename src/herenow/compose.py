@@ -10,26 +10,36 @@ import logging
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from herenow.api.routes import ApiRoutes
-from herenow.apps.base import App
-from herenow.apps.static import StaticApps
-from herenow.cluster.base import Occupancy, Transition
+from herenow.apps.base import App, Limits
+from herenow.apps.polling import StoreReader
+from herenow.apps.stored import StoredApps
+from herenow.cluster.base import Ledger, Occupancy, Transition
+from herenow.cluster.memory import MemoryLedger
 from herenow.config import Config, ServerConfig, is_well_known
+from herenow.config.apps import read_app
 from herenow.engines import EngineError, check, make_engine
+from herenow.last_seen import SeenFile
 from herenow.log import configure
+from herenow.outboxes import Webhooks, file_of
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
 from herenow.server.listening import Listener, PlainListener, bind
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
 from herenow.server.tls import Certificate, TlsListener
-from herenow.webhooks.events import Event, Sink, from_ledger
+from herenow.store.database import StoreError
+from herenow.store.opening import check_database, open_database
+from herenow.store.sealing import Sealer
+from herenow.webhooks.events import from_ledger
+from herenow.webhooks.journal import JournalUnusable
 
 COULD_NOT_RUN: Final = 1
+WEBHOOK_GRACE_SECONDS: Final = 2.0
 
 log = logging.getLogger("herenow")
 
@@ -54,16 +64,6 @@ class NodeClock:
         return self._timers.call_later(delay, callback)
 
 
-class CountingSink:
-    """Takes webhook events while nothing delivers them: they are counted by kind."""
-
-    def __init__(self, counts: Counter[str]) -> None:
-        self._counts = counts
-
-    def emit(self, event: Event) -> None:
-        self._counts[type(event).__name__] += 1
-
-
 class Server:
     """One process: a node, its public port and its admin port."""
 
@@ -73,26 +73,31 @@ class Server:
         self._timers = TimerWheel(self._loop)
         self._clock = NodeClock(self._loop, self._timers)
         self.counters = Counters()
-        self._sink: Sink = CountingSink(self.counters.events_emitted)
-        apps = StaticApps(config.apps)
+        apps = StoredApps(config.apps, partial(_store_reader, config), config.store.poll_seconds)
+        self._apps = apps
         self._engine = make_engine(
             config.cluster,
             self._clock,
             self._decided,
-            lambda app: int(_has_webhooks(apps.by_id(app))),
+            lambda app: int(_may_have_webhooks(apps, app)),
+            config.users.keep_seconds,
         )
         self.ledger = self._engine.ledger
+        self._webhooks = Webhooks(
+            config, apps, self._engine, self._clock, self.counters.events_emitted
+        )
         self.node = Node(
             _node_settings(config, descriptor_limit()),
             apps,
             self.ledger,
             self._engine.bus,
-            self._sink,
+            self._webhooks,
             self._timers,
             self.counters,
         )
+        self._last_seen = _last_seen(config, self.ledger)
         self._certificate = _certificate(config.server)
-        self._routes = ApiRoutes(self.node, time.time)
+        self._routes = ApiRoutes(self.node, time.time, self._webhooks.desk)
         self._listener: Listener
         self._context = FrontContext(
             routes=self._routes,
@@ -100,7 +105,7 @@ class Server:
             timers=self._timers,
             head_timeout_seconds=config.server.head_timeout_seconds,
             keep_alive_seconds=config.server.keep_alive_seconds,
-            max_request_bytes=_largest_request(config),
+            max_request_bytes=_largest_request(config.limits, apps.all()),
             trusted_proxies=config.server.trusted_proxies,
             secure=self._certificate is not None,
             admit=self.node.admit_socket,
@@ -108,19 +113,41 @@ class Server:
             closed=self.node.release_socket,
             negotiate=self.node.negotiate,
         )
+        self._measures = False
+        apps.on_change(self._app_changed)
+
+    def _app_changed(self, app_id: str) -> None:
+        if not self._measures:
+            # Once for all that change together.
+            self._measures = True
+            asyncio.get_running_loop().call_soon(self._measure)
+        self.node.app_changed(app_id)
+        self._webhooks.outbox.app_changed(app_id)
+
+    def _measure(self) -> None:
+        self._measures = False
+        self._context.max_request_bytes = _largest_request(self._config.limits, self._apps.all())
 
     def _decided(self, decided: Transition | Occupancy) -> None:
         event = from_ledger(decided)
         if event is not None:
-            self._sink.emit(event)
+            self._webhooks.emit(event)
 
     async def start(self) -> str:
         """Reach the engine, then listen on both ports; the answer is the line that says where."""
-        await self._engine.start()
+        await self._apps.start()
         try:
-            return await self._listen()
+            await self._engine.start()
+            try:
+                return await self._listen()
+            except BaseException:
+                await self._webhooks.outbox.stop(0)
+                await self._engine.stop()
+                if self._last_seen is not None:
+                    await self._last_seen.stop()
+                raise
         except BaseException:
-            await self._engine.stop()
+            await self._apps.stop()
             raise
 
     async def _listen(self) -> str:
@@ -132,12 +159,15 @@ class Server:
             else:
                 self._listener = TlsListener(sockets, self._certificate, self._context)
             port = sockets[0].getsockname()[1]
+        await self._webhooks.outbox.start()
+        if self._last_seen is not None:
+            await self._last_seen.start()
         # Imported late: the public port listens before the dashboard's libraries are read.
         from herenow.admin.server import AdminServer
 
         admin = self._config.admin
         connections = self._engine.connections
-        self._admin = AdminServer(self.node, self.ledger, self._config, connections)
+        self._admin = AdminServer(self.node, self.ledger, self._config, connections, self._webhooks)
         with _port_errors(admin.host, admin.port, "--admin-port"):
             admin_port = await self._admin.start()
         scheme = "https" if self._certificate is not None else "http"
@@ -162,13 +192,18 @@ class Server:
     async def stop(self) -> None:
         """Accept no more, close every connection with 4200 and end within the grace."""
         self.node.draining = True
+        self._webhooks.outbox.drain()
         self._listener.close()
         for front in list(self._context.fronts):
             front.close_when_idle()
         await self.node.drain()
         for front in list(self._context.fronts):
             front.abort()
+        await self._webhooks.outbox.stop(WEBHOOK_GRACE_SECONDS)
         await self._engine.stop()
+        if self._last_seen is not None:
+            await self._last_seen.stop()
+        await self._apps.stop()
         await self._admin.stop()
         self._timers.stop()
         self._routes.flush_log()
@@ -183,7 +218,8 @@ def serve(config: Config, log_format: str) -> int:
     configure(log_format)
     try:
         check(config.cluster)
-    except EngineError as error:
+        check_database(config.store.url)
+    except (EngineError, StoreError) as error:
         print(f"herenow: {error}", file=sys.stderr)
         return COULD_NOT_RUN
     before = descriptor_limit()
@@ -214,7 +250,7 @@ async def _serve(config: Config, descriptors_before: int) -> int:
         return 0
     try:
         ready = starting.result()
-    except (PortError, EngineError) as error:
+    except (PortError, EngineError, JournalUnusable) as error:
         stopped.cancel()
         print(f"herenow: {error}", file=sys.stderr)
         return COULD_NOT_RUN
@@ -242,12 +278,27 @@ def _tell_start(config: Config, descriptors_before: int) -> None:
     limit = descriptor_limit()
     if limit != descriptors_before:
         log.info("descriptor limit raised from %d to %d", descriptors_before, limit)
-    if any(app.webhooks for app in config.apps):
-        log.warning("webhooks are configured, but this version does not deliver them")
 
 
-def _has_webhooks(app: App | None) -> bool:
-    return app is not None and bool(app.webhooks)
+def _last_seen(config: Config, ledger: Ledger) -> SeenFile | None:
+    """What keeps when users were last seen, unless nodes share an engine that does."""
+    if not isinstance(ledger, MemoryLedger):
+        return None
+    return SeenFile(file_of(config), ledger.seen)
+
+
+def _store_reader(config: Config) -> StoreReader:
+    return StoreReader(
+        open_database(config.store.url),
+        Sealer(config.store.secret_key),
+        partial(read_app, limits=config.limits),
+    )
+
+
+def _may_have_webhooks(apps: StoredApps, app_id: str) -> bool:
+    """Whether it has some, or may be given some while members are registered already."""
+    app = apps.by_id(app_id)
+    return app is not None and (bool(app.webhooks) or not apps.is_static(app_id))
 
 
 class PortError(Exception):
@@ -315,9 +366,9 @@ def _certificate(server: ServerConfig) -> Certificate | None:
     return Certificate(server.tls_certificate, server.tls_key)
 
 
-def _largest_request(config: Config) -> int:
+def _largest_request(limits: Limits, apps: Sequence[App]) -> int:
     """The size up to which a body is read before it is known whose it is; 0 for any."""
-    sizes = [app.limits.max_request_bytes for app in config.apps]
+    sizes = [app.limits.max_request_bytes for app in apps] or [limits.max_request_bytes]
     return 0 if 0 in sizes else max(sizes)
 
 

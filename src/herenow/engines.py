@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from herenow.cluster.base import Bus, Clock, Outbox
 from herenow.cluster.memory import MemoryBus, MemoryLedger
+from herenow.cluster.seen import Seen
 from herenow.config import ClusterConfig, ConfigError
 
 if TYPE_CHECKING:
@@ -68,16 +69,20 @@ def check(config: ClusterConfig) -> None:
 
 
 def make_engine(
-    config: ClusterConfig, clock: Clock, outbox: Outbox, flags_of: Callable[[str], int]
+    config: ClusterConfig,
+    clock: Clock,
+    outbox: Outbox,
+    flags_of: Callable[[str], int],
+    keep_seconds: float,
 ) -> Engine:
     """The engine that *config*, which was checked, asks for.
 
     *outbox* takes what a node decides alone; *flags_of* an application says what a shared engine
-    keeps for it: 1, if it has webhooks.
+    keeps for it: 1, if it has webhooks. When users were last seen is kept for *keep_seconds*.
     """
     if _is_memory(config):
-        return MemoryEngine(clock, outbox)
-    return SharedEngine(config, clock, flags_of)
+        return MemoryEngine(clock, outbox, Seen(keep_seconds))
+    return SharedEngine(config, clock, flags_of, keep_seconds)
 
 
 def _is_memory(config: ClusterConfig) -> bool:
@@ -95,19 +100,26 @@ class MemoryEngine:
 
     connections = None
 
-    def __init__(self, clock: Clock, outbox: Outbox) -> None:
-        self.ledger = MemoryLedger(clock, outbox)
+    def __init__(self, clock: Clock, outbox: Outbox, seen: Seen) -> None:
+        self.ledger = MemoryLedger(clock, outbox, seen)
         self.bus = MemoryBus(clock)
 
     async def start(self) -> None: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        self.ledger.see_everybody()
 
 
 class SharedEngine:
     """Redis or Valkey, and one node's part of the ledger and the bus that they carry."""
 
-    def __init__(self, config: ClusterConfig, clock: Clock, flags_of: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        clock: Clock,
+        flags_of: Callable[[str], int],
+        keep_seconds: float,
+    ) -> None:
         # Imported late: a node with an engine of its own listens without having read any of it.
         from herenow.cluster.partitions.ledger import PartitionedLedger
         from herenow.cluster.redis.address import parse
@@ -130,6 +142,7 @@ class SharedEngine:
             lease_seconds=config.lease_seconds,
             hold_seconds=config.hold_seconds,
             flags_of=flags_of,
+            keep_seconds=keep_seconds,
         )
         self.bus = RedisBus(self.connections, clock, self.ledger.announced)
 

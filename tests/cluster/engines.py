@@ -17,6 +17,7 @@ from herenow.cluster.base import (
     CachedEvent,
     Channels,
     ChannelState,
+    Difference,
     Done,
     Joined,
     Ledger,
@@ -29,7 +30,11 @@ from herenow.cluster.base import (
     SubjectKind,
     Totals,
     Transition,
+    UserPresence,
+    Users,
+    UserState,
 )
+from herenow.cluster.histories import MOST_HISTORIES
 from herenow.cluster.memory import MemoryBus, MemoryLedger
 
 T = TypeVar("T")
@@ -87,10 +92,12 @@ class LedgerEngine:
 
     Engines may differ in since when a channel is vacant: since the last connection of anybody
     went, or that of the member who goes last. Revisions begin at ``first_revision``, a time in µs.
+    They record how up to ``histories`` rosters changed.
     """
 
     vacancy_counts_from_anybody = True
     first_revision = START * 1_000_000
+    histories = MOST_HISTORIES
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -111,6 +118,10 @@ class LedgerEngine:
 
     def settle(self) -> None:
         """Return when everything asked for so far has been done, told and answered."""
+
+    def keep_for(self, seconds: float) -> None:
+        """From now on, when users were last seen is kept for *seconds*."""
+        raise NotImplementedError
 
     def count_all(self) -> None:
         """Return when every number has been told that an engine may be told a little later."""
@@ -218,6 +229,31 @@ class LedgerEngine:
             self.ledger.unfollow(subject)
         return answer.given.users
 
+    def difference(self, subject: Subject, since: int) -> Difference:
+        answer = Answer[Difference]()
+        self.ledger.difference(subject, since, answer)
+        self.settle()
+        return answer.given
+
+    def user(self, user: str, app: str = "1") -> UserPresence:
+        answer = Answer[UserPresence]()
+        self.ledger.user(app, user, answer)
+        self.settle()
+        return answer.given
+
+    def states(self, *users: str, app: str = "1") -> dict[str, UserState]:
+        answer = Answer[Users]()
+        self.ledger.users(app, users, answer)
+        self.settle()
+        assert answer.given.complete
+        return answer.given.states
+
+    def forget(self, user: str, app: str = "1") -> None:
+        answer = Answer[bool]()
+        self.ledger.forget(app, user, answer)
+        self.settle()
+        assert answer.given
+
     def announce(self, app: str, channel: str) -> Announcement:
         answer = Answer[Announcement]()
         self.ledger.announce(app, channel, answer)
@@ -310,6 +346,12 @@ class BusEngine:
         """Publish an event that is the channel's last one from now on."""
         self.publish(Publication(app, channel, payload, cached=True, data=data, ttl=ttl))
 
+    def first_miss(self, channel: str, seconds: float = 0.5) -> bool:
+        answer = Answer[bool]()
+        self.bus.first_miss("1", channel, seconds, answer)
+        self.settle()
+        return answer.given
+
     def cached(self, app: str, channel: str) -> CachedEvent | None:
         answer = Answer[CachedEvent | None]()
         self.bus.cached(app, channel, answer)
@@ -319,7 +361,11 @@ class BusEngine:
 
 class MemoryLedgerEngine(LedgerEngine):
     def start(self) -> Ledger:
-        return MemoryLedger(self.clock, self.take_in)
+        self.memory = MemoryLedger(self.clock, self.take_in)
+        return self.memory
+
+    def keep_for(self, seconds: float) -> None:
+        self.memory.seen.keep = seconds
 
 
 class MemoryBusEngine(BusEngine):

@@ -20,7 +20,7 @@ class _Engine(DirectEngine):
 
     def _run_all(self, script: str, items: Sequence[tuple[int, Sequence[Argument]]]) -> Answer:
         now = round(self._time() * 1e6)
-        self.server.time = now
+        self._turn_to(now)
         head: list[Argument] = [now, "history", round(LEASE * 1e6), "", "PUBLISH", 0]
         rest = [argument for partition, args in items for argument in (_bus(partition), *args)]
         keys = [f"herenow:{{{partition}}}" for partition, _ in items]

@@ -109,3 +109,15 @@ def test_a_changed_application_is_told_to_the_node(bus_engine: BusEngine) -> Non
     """Every node looks it up again."""
     assert bus_engine.ask(partial(bus_engine.bus.change_app, "7"))
     assert bus_engine.changed == ["7"]
+
+
+def test_the_first_miss_of_a_channel_is_told_from_those_after_it(bus_engine: BusEngine) -> None:
+    """Until something is kept for the channel, or the time has passed."""
+    assert bus_engine.first_miss("cache-a")
+    assert not bus_engine.first_miss("cache-a")
+    assert bus_engine.first_miss("cache-b")
+    bus_engine.keep("cache-a", b"new", b'"new"', 1)
+    assert bus_engine.first_miss("cache-a")
+    assert not bus_engine.first_miss("cache-a")
+    bus_engine.advance(1)
+    assert bus_engine.first_miss("cache-a")

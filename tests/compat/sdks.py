@@ -46,6 +46,9 @@ FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
         "terminate connections",
         "authorize a channel",
         "authenticate a user",
+        "accept a webhook",
+        "refuse a forged webhook",
+        "refuse an old webhook",
         "refusals",
     ),
 }

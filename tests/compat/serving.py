@@ -66,7 +66,7 @@ class Server:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [*_command(), "--config", str(self._config), "--host", self.host]
+        command = [*serve_command(), "--config", str(self._config), "--host", self.host]
         command += ["--port", str(self.port), "--admin-port", "0"]
         with self._errors.open("a") as errors:
             self._process = subprocess.Popen(
@@ -136,7 +136,8 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return str(lines.expect()["line"])
 
 
-def _command() -> list[str]:
+def serve_command() -> list[str]:
+    """How ``herenow serve`` is started."""
     given = os.environ.get("HERENOW_SERVER_COMMAND")
     if given:
         return shlex.split(given)

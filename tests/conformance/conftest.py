@@ -22,7 +22,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -30,8 +30,9 @@ from typing import Final
 import pytest
 
 from conformance.harness.api import Api
-from conformance.harness.apps import App, catalogue, read_apps
+from conformance.harness.apps import App, catalogue, hooked, read_apps
 from conformance.harness.connection import Connection
+from conformance.harness.receiver import Receiver
 from conformance.harness.server import Server, endpoint, running, together
 from conformance.harness.service import Service, eventually
 
@@ -113,6 +114,18 @@ def server(
         yield target
         return
     apps = catalogue(leave_grace)
+    with deployed(server_command, cluster, tmp_path_factory, apps) as deployment:
+        yield deployment
+
+
+@contextlib.contextmanager
+def deployed(
+    server_command: list[str],
+    cluster: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    apps: Mapping[str, App],
+) -> Iterator[Server]:
+    """One server with *apps*, or two that share the engine *cluster*."""
     with contextlib.ExitStack() as stack:
         nodes = [
             stack.enter_context(
@@ -123,6 +136,34 @@ def server(
         deployment = together(nodes)
         if cluster:
             wait_until_sure(deployment)
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """The backend that all webhooks of :func:`hooked_server` go to."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def hooked_server(
+    target: Server | None,
+    server_command: list[str],
+    cluster: str,
+    leave_grace: float,
+    receiver: Receiver,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    """A server with the applications of :func:`hooked`."""
+    if target is not None:
+        pytest.skip("needs a server whose webhooks come to this machine")
+    command = server_command
+    if cluster:
+        prefix = f"HERENOW_CLUSTER__PREFIX=conformance-webhooks-{secrets.token_hex(4)}"
+        command = ["env", prefix, *server_command[2:]]
+    apps = hooked(leave_grace, receiver.url)
+    with deployed(command, cluster, tmp_path_factory, apps) as deployment:
         yield deployment
 
 
@@ -157,6 +198,14 @@ def service(server: Server) -> Iterator[Service]:
 @pytest.fixture
 def liveness(liveness_server: Server) -> Iterator[Service]:
     service = Service(liveness_server)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def webhooks(hooked_server: Server) -> Iterator[Service]:
+    """Connections to the applications whose webhooks :func:`receiver` gets."""
+    service = Service(hooked_server)
     yield service
     service.close()
 

@@ -270,8 +270,8 @@ def test_142_users_of_a_channel(service: Service) -> None:
     assert sorted(ids) == ["10", "ada", "bob@example.com"]
     assert all(user.keys() == {"id"} for user in answer["users"])
     api.get(f"channels/{unique('orders')}/users").refused(400)
-    api.get(f"channels/{room}/users", info="x").refused(
-        400, "The following query string parameters are extraneous: info"
+    api.get(f"channels/{room}/users", filter="x").refused(
+        400, "The following query string parameters are extraneous: filter"
     )
 
 

@@ -25,13 +25,19 @@ from docs.running import (
 )
 from herenow import Channels
 from herenow.config import load_config
+from herenow.store.sealing import new_key
 from server.certificates import make_certificate
 
 CONNECT: Final = "connect.md"
 WALK: Final = "whos-online.md"
 JARS: Final = NODE_MODULES.parent / "java" / "target" / "dependency" / "*"
 IN_NODE: Final = "globalThis.window = globalThis;\n"
-SECRETS: Final = {"CHANNELS_SECRET": "c", "OLD_SECRET": "o", "NEW_SECRET": "n"}
+SECRETS: Final = {
+    "CHANNELS_SECRET": "c",
+    "OLD_SECRET": "o",
+    "NEW_SECRET": "n",
+    "STORE_KEY": new_key(),
+}
 
 
 def run_shell(text: str, directory: Path) -> str:

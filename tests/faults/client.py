@@ -65,7 +65,7 @@ class Client:
         self.trace: list[str] = []
         self.subscriptions: list[str] = []
         self.may_be_refused = False
-        self._signs_in = False
+        self.signs_in = False
         self.wanted = False
         self._connected = False
         self._connection: ClientConnection | None = None
@@ -123,7 +123,7 @@ class Client:
         await self.until(lambda: self._connected and self.stream.signed_in, "to be signed in")
 
     async def ask_to_sign_in(self) -> None:
-        self._signs_in = True
+        self.signs_in = True
         if self._connected:
             await self._sign_in()
 
@@ -331,7 +331,7 @@ class Client:
         match frame["event"]:
             case "pusher:connection_established":
                 self._connected = True
-                if self._signs_in:
+                if self.signs_in:
                     await self._sign_in()
                 for channel in self.subscriptions:
                     await self._subscribe(channel)

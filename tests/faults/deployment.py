@@ -42,18 +42,21 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How the nodes of a deployment are started."""
+    """How the nodes of a deployment are started; ``sections`` are further ones by their names."""
 
     apps: Mapping[str, App]
     cluster: Settings = field(default_factory=dict)
     server: Settings = field(default_factory=dict)
+    sections: Mapping[str, Settings] = field(default_factory=dict)
     command: Sequence[str] = SERVE
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def toml(self, url: str) -> str:
-        cluster = {"url": url, **self.cluster}
-        lines = [f"{name} = {json.dumps(value)}" for name, value in cluster.items()]
-        return "\n".join([configuration(self.apps, self.server), "[cluster]", *lines, ""])
+        lines = [configuration(self.apps, self.server)]
+        for section, settings in {"cluster": {"url": url, **self.cluster}, **self.sections}.items():
+            lines.append(f"[{section}]")
+            lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        return "\n".join([*lines, ""])
 
 
 class Node:
@@ -81,8 +84,28 @@ class Node:
         return self._endpoint
 
     @property
+    def admin_endpoint(self) -> Endpoint:
+        return self._admin
+
+    @property
+    def config(self) -> Path:
+        """The configuration it was started with."""
+        return self._config
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    @property
+    def resident_bytes(self) -> int:
+        """How much memory the process has."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1_024
 
     def start(self) -> None:
         process = self.launch()

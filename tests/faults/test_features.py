@@ -57,6 +57,50 @@ async def test_watchlists_follow_users_of_all_nodes(
 
 
 @pytest.mark.anyio
+async def test_every_node_knows_every_user(deployment: Deployment, clients: Clients) -> None:
+    """Who is online, in which rooms, how a roster changed, and when somebody was last seen."""
+    nodes = deployment.serving
+    rooms = [f"presence-of-{node.name}" for node in nodes]
+    pages = [
+        await clients.join(node, MAIN, "everywhere", room)
+        for node, room in zip(nodes, rooms, strict=True)
+    ]
+    for page in pages:
+        await page.sign_in()
+    revisions = {}
+    for node in nodes:
+        with node.api(MAIN) as api:
+            user = api.get("users/everywhere").accepted()
+            assert (user["online"], user["connections"]) == (True, len(nodes))
+            assert (user["channels"], user["complete"]) == (sorted(rooms), True)
+            statuses = api.post("users/status", {"ids": ["everywhere", "nowhere"]}).accepted()
+            assert [statuses["users"][name]["online"] for name in ("everywhere", "nowhere")] == [
+                True,
+                False,
+            ]
+            path = f"channels/{rooms[0]}/users"
+            revisions[node] = api.get(path, since="0").accepted()["revision"]
+    await clients.join(nodes[-1], MAIN, "newcomer", rooms[0])
+    for node, revision in revisions.items():
+        with node.api(MAIN) as api:
+            changes = api.get(f"channels/{rooms[0]}/users", since=str(revision)).accepted()
+            assert (changes["full"], changes["added"]) == (False, [{"id": "newcomer"}])
+    for page in pages:
+        await page.close()
+
+    def is_offline(node: Node) -> bool:
+        with node.api(MAIN) as api:
+            return not api.get("users/everywhere").accepted()["online"]
+
+    await until(lambda: all(map(is_offline, nodes)), "the user is offline on all nodes")
+    with nodes[0].api(MAIN) as api:
+        assert api.get("users/everywhere").accepted()["last_seen"] is not None
+        assert api.post("users/everywhere/forget", {}).accepted() == {"complete": True}
+    with nodes[-1].api(MAIN) as api:
+        assert api.get("users/everywhere").accepted()["last_seen"] is None
+
+
+@pytest.mark.anyio
 async def test_counts_are_those_of_all_nodes(deployment: Deployment, clients: Clients) -> None:
     nodes = deployment.serving
     channel = "news"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import herenow
 from herenow import (
     AsyncChannels,
+    AsyncSeenEvents,
     BatchAnswer,
     CachedEvent,
     ChannelAnswer,
@@ -22,18 +23,32 @@ from herenow import (
     ChannelsAnswer,
     ChannelsError,
     Event,
+    EventMemory,
     InvalidAnswer,
     InvalidArgument,
     InvalidWebhook,
     Limits,
+    Member,
     Refused,
+    RemovedMember,
+    Roster,
+    RosterChanges,
+    SeenEvents,
     TriggerAnswer,
+    UndeliveredEvent,
+    UndeliveredEvents,
     Unreachable,
     User,
+    UserAnswer,
     UserAuthentication,
     UsersAnswer,
+    UserStatus,
+    UserStatuses,
     Webhook,
+    WebhookEndpoint,
+    WebhookEndpoints,
     WebhookEvent,
+    WebhookInProgress,
 )
 
 MASTER_KEY = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -108,6 +123,97 @@ def receive(channels: Channels, key: str, secret: str) -> None:
         print(error.reason)
 
 
+class Ledger:
+    """Events that were taken, where an application would have a table."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    def remember(self, event_id: str) -> bool:
+        new = event_id not in self.ids
+        self.ids.add(event_id)
+        return new
+
+
+class AwaitedLedger:
+    """The same behind something that has to be awaited."""
+
+    def __init__(self) -> None:
+        self._ledger = Ledger()
+
+    async def remember(self, event_id: str) -> bool:
+        await asyncio.sleep(0)
+        return self._ledger.remember(event_id)
+
+
+def numbered(key: str, secret: str) -> tuple[dict[str, str], bytes]:
+    """A webhook as herenow sends it."""
+    events = [{"name": "user_online", "channel": "#server-to-user-emily", "user_id": "emily"}]
+    body = json.dumps({"time_ms": int(time.time() * 1000), "events": events}).encode()
+    timestamp, ids, sequences = str(int(time.time())), "a1-7", "1760000000124"
+    signed = "\n".join((timestamp, ids, sequences, "")).encode() + body
+    headers = {
+        "X-Pusher-Key": key,
+        "X-Pusher-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+        "X-Herenow-Event-Ids": ids,
+        "X-Herenow-Sequences": sequences,
+        "X-Herenow-Attempt": "2",
+        "X-Herenow-Timestamp": timestamp,
+        "X-Herenow-Signature": hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest(),
+    }
+    return headers, body
+
+
+def receive_once(channels: Channels, key: str, secret: str) -> None:
+    """Take a webhook, and not what comes again."""
+    headers, body = numbered(key, secret)
+    webhook = channels.webhook(headers, body, require_ids=True)
+    assert webhook["attempt"] == 2
+    ledger: SeenEvents = Ledger()
+    for expected in (["user_online"], []):
+        names = [event["name"] for event in channels.new_events(headers, body, ledger)]
+        assert names == expected
+    memory = EventMemory(most=1_000)
+    with memory.transaction() as seen:
+        for event in channels.new_events(headers, body, seen):
+            print(event["id"], event["sequence"], event["user_id"])
+        try:
+            with memory.transaction() as another:
+                list(channels.new_events(headers, body, another))
+        except WebhookInProgress as error:
+            print(error.event_id)
+
+
+def ask_about_people(channels: Channels) -> None:
+    """Ask who is there: nobody is."""
+    anna: UserAnswer = channels.user("anna")
+    assert (anna["online"], anna["channels"], anna["last_seen"]) == (False, [], None)
+    answer: UserStatuses = channels.user_statuses(["anna", "bert"])
+    statuses: dict[str, UserStatus] = answer["users"]
+    assert [status["connections"] for status in statuses.values()] == [0, 0]
+    roster: Roster = channels.roster("presence-room")
+    members: list[Member] = roster["users"]
+    changes: RosterChanges = channels.roster_changes("presence-room", roster["revision"])
+    gone: list[RemovedMember] = changes["removed"]
+    assert (members, changes["added"], gone) == ([], [], [])
+    channels.forget_user("anna")
+
+
+def look_after(channels: Channels) -> None:
+    """Look after webhooks: the application of this sample has none."""
+    answer: WebhookEndpoints = channels.webhook_endpoints()
+    endpoints: list[WebhookEndpoint] = answer["endpoints"]
+    for endpoint in endpoints:
+        print(endpoint["url"], endpoint["waiting"], endpoint["dead"], endpoint["last_answer"])
+        waiting: UndeliveredEvents = channels.undelivered_webhooks(endpoint["id"], limit=10)
+        events: list[UndeliveredEvent] = waiting["events"]
+        print([event["id"] for event in events if event["dead"]])
+        print(channels.retry_webhooks(endpoint["id"]))
+        print(channels.drop_webhooks(endpoint["id"], ["a1-7"]))
+    events_made: int = channels.reconcile_webhooks()
+    assert (endpoints, events_made) == ([], 0)
+
+
 def fail(channels: Channels, impostor: Channels, nobody: Channels) -> None:
     """Meet every failure there is."""
     failures: list[ChannelsError] = []
@@ -145,6 +251,14 @@ async def everything_at_once(channels: AsyncChannels) -> None:
         authorization: ChannelAuthorization = channels.authorize_channel(SOCKET_ID, "private-x")
         authentication: UserAuthentication = channels.authenticate_user(SOCKET_ID, {"id": "x"})
         print(authorization["auth"], authentication["auth"])
+        headers, body = numbered("key", "secret")
+        ledger: AsyncSeenEvents = AwaitedLedger()
+        try:
+            async for event in channels.new_events_async(headers, body, ledger):
+                print(event["name"])
+        except InvalidWebhook as error:
+            print(error.reason)
+        print(await channels.webhook_endpoints())
     await channels.close()
 
 
@@ -166,6 +280,9 @@ def main(host: str, port: int, app_id: str, key: str, secret: str) -> None:
         ask(channels)
         sign(channels)
         receive(channels, key, secret)
+        receive_once(channels, key, secret)
+        look_after(channels)
+        ask_about_people(channels)
         impostor = Channels.from_url(f"http://{key}:guessed@{host}:{port}/apps/{app_id}")
         environment = {"PUSHER_APP_ID": app_id, "PUSHER_APP_KEY": key, "PUSHER_APP_SECRET": secret}
         nobody = Channels.from_environment(environment | {"PUSHER_PORT": "1"}, timeout_seconds=2)

@@ -171,9 +171,9 @@ def test_a_body_that_is_not_bytes(call: Caller, body: Any) -> None:
 
 
 def test_events_that_a_later_server_adds(call: Caller) -> None:
-    body = webhook_of(0, {"name": "user_online", "channel": "x", "since": 1})
+    body = webhook_of(0, {"name": "user_away", "channel": "x", "since": 1})
     events = call("webhook", signed(body), body)["events"]
-    assert events == [{"name": "user_online", "channel": "x"}]
+    assert events == [{"name": "user_away", "channel": "x"}]
 
 
 def test_headers_of_a_framework(client: Client) -> None:

@@ -12,6 +12,7 @@ from herenow.cluster.base import (
     Channels,
     ChannelState,
     Clock,
+    Difference,
     Done,
     Follower,
     Joined,
@@ -23,6 +24,8 @@ from herenow.cluster.base import (
     Subject,
     Totals,
     Transition,
+    UserPresence,
+    Users,
 )
 from herenow.cluster.memory import MemoryBus, MemoryLedger
 
@@ -138,6 +141,21 @@ class LateLedger(MemoryLedger):
         late = self.lateness.part("roster", done)
         if not self.lateness.refuses("roster", late):
             super().roster(subject, late)
+
+    def difference(self, subject: Subject, since: int, done: Done[Difference | Refusal]) -> None:
+        late = self.lateness.part("difference", done)
+        if not self.lateness.refuses("difference", late):
+            super().difference(subject, since, late)
+
+    def user(self, app: str, user: str, done: Done[UserPresence | Refusal]) -> None:
+        late = self.lateness.part("user", done)
+        if not self.lateness.refuses("user", late):
+            super().user(app, user, late)
+
+    def users(self, app: str, users: Sequence[str], done: Done[Users | Refusal]) -> None:
+        late = self.lateness.part("users", done)
+        if not self.lateness.refuses("users", late):
+            super().users(app, users, late)
 
     def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
         late = self.lateness.part("online", done)

@@ -29,9 +29,14 @@ from herenow.server.front import Front, FrontContext
 from herenow.server.hub import Hub
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
+from herenow.webhooks.desk import Desk
+from herenow.webhooks.endpoints import Endpoints
 from herenow.webhooks.events import Event, from_ledger
+from herenow.webhooks.journal import Journal
 from server.client import DEADLINE, Client, Message
+from server.kept import KeptJournal
 
+RETRY_SECONDS: Final = 300
 APP: Final = App("7", (Key("app-key", "app-secret"),), client_events=True, leave_grace_seconds=0)
 
 
@@ -87,6 +92,7 @@ class Serving:
         front: dict[str, Any],
         make_ledger: MakeLedger,
         make_bus: MakeBus,
+        journal: Journal,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.app = apps[0]
@@ -96,9 +102,10 @@ class Serving:
         self.ledger = make_ledger(clock, self.sink.decided)
         self.bus = make_bus(clock)
         self.counters = Counters()
+        known = StaticApps(apps)
         self.node = Node(
             settings,
-            StaticApps(apps),
+            known,
             self.ledger,
             self.bus,
             self.sink,
@@ -106,7 +113,9 @@ class Serving:
             self.counters,
         )
         self.context = FrontContext(
-            routes=ApiRoutes(self.node, time.time),
+            routes=ApiRoutes(
+                self.node, time.time, Desk(Endpoints(known), journal, time.time, RETRY_SECONDS)
+            ),
             open_websocket=self.node.open_websocket,
             timers=self.timers,
             head_timeout_seconds=settings.head_timeout_seconds,
@@ -290,6 +299,7 @@ async def serving(
     front: dict[str, Any] | None = None,
     make_ledger: MakeLedger = MemoryLedger,
     make_bus: MakeBus = MemoryBus,
+    journal: Journal | None = None,
     **settings: Any,
 ) -> AsyncIterator[Serving]:
     """A running node; *settings* are those of ``NodeSettings``."""
@@ -299,6 +309,7 @@ async def serving(
         front or {},
         make_ledger,
         make_bus,
+        journal or KeptJournal(),
     )
     await started.start()
     try:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from herenow.cluster.memory import MemoryLedger
+from herenow.cluster.memory import MemoryBus, MemoryLedger
 from herenow.server import hub
 from herenow.server.connection import Connection
 from herenow.server.front import Front
@@ -58,7 +58,9 @@ async def nothing_is_left(started: Serving) -> None:
     assert isinstance(ledger, MemoryLedger)
     assert ledger._followed == {}
     assert ledger._usages == {}
-    await eventually(lambda: left._cache_misses == {})
+    bus = started.bus
+    assert isinstance(bus, MemoryBus)
+    await eventually(lambda: bus._misses == {})
     await eventually(lambda: alive() == 0)
     slots = started.timers._slots.values()
     assert not any(timer._callback for timers in slots for timer in timers)

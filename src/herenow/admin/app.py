@@ -17,6 +17,7 @@ from herenow.admin.cluster import Connections
 from herenow.admin.metrics import CountingLedger, Metrics
 from herenow.admin.pages import Pages
 from herenow.admin.reads import Reads, Unavailable, UnknownApp, unavailable, unknown_app
+from herenow.admin.webhooks import Webhooks
 from herenow.config import Config
 from herenow.log import RateLimitedLog, clean
 from herenow.server.node import Node
@@ -36,14 +37,18 @@ SECURITY: Final = {
 
 
 def make_app(
-    node: Node, ledger: CountingLedger, config: Config, connections: Connections | None = None
+    node: Node,
+    ledger: CountingLedger,
+    config: Config,
+    connections: Connections | None = None,
+    webhooks: Webhooks | None = None,
 ) -> ASGIApp:
     """Everything that the admin port answers. It only reads, and shows no secret or payload.
 
     *connections* are those to an engine that nodes share.
     """
     reads, health = Reads(node), Health(node, ledger, connections)
-    metrics = Metrics(node, ledger, connections)
+    metrics = Metrics(node, ledger, connections, webhooks)
     pages = Pages()
     app = Starlette(
         routes=[

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -19,8 +19,10 @@ from starlette.responses import Response
 
 from herenow import __version__
 from herenow.admin import cluster
+from herenow.admin import webhooks as hooks
 from herenow.admin.cluster import Connections
 from herenow.admin.reads import Unavailable, answer_of
+from herenow.admin.webhooks import Waiting, Webhooks
 from herenow.cluster.base import Ledger, Totals
 from herenow.cluster.partitions.ledger import PartitionedLedger
 from herenow.server.counters import Counters
@@ -46,10 +48,17 @@ class CountingLedger(Ledger, Protocol):
 class Metrics:
     """Asks the ledger for the totals of every application, then writes everything out."""
 
-    def __init__(self, node: Node, ledger: CountingLedger, connections: Connections | None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        ledger: CountingLedger,
+        connections: Connections | None,
+        webhooks: Webhooks | None,
+    ) -> None:
         self._node = node
         self._ledger = ledger
-        self._collector = NodeCollector(node, ledger, connections)
+        self._webhooks = webhooks
+        self._collector = NodeCollector(node, ledger, connections, webhooks)
         self._registry = CollectorRegistry()
         self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
@@ -60,6 +69,8 @@ class Metrics:
         self._collector.totals = {
             app: known for app, known in zip(apps, totals, strict=True) if known is not None
         }
+        if self._webhooks is not None:
+            self._collector.waiting = await hooks.ask(self._webhooks)
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
 
     async def _totals(self, app: str) -> Totals | None:
@@ -72,11 +83,19 @@ class Metrics:
 class NodeCollector(Collector):
     """What a node counts, read when it is asked for."""
 
-    def __init__(self, node: Node, ledger: CountingLedger, connections: Connections | None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        ledger: CountingLedger,
+        connections: Connections | None,
+        webhooks: Webhooks | None,
+    ) -> None:
         self._node = node
         self._ledger = ledger
         self._connections = connections
+        self._webhooks = webhooks
         self.totals: Mapping[str, Totals] = {}
+        self.waiting: Sequence[Waiting] = ()
 
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("herenow_build_info", "The version.", labels=["version"])
@@ -99,6 +118,8 @@ class NodeCollector(Collector):
         )
         if self._connections is not None and isinstance(self._ledger, PartitionedLedger):
             yield from cluster.metrics(self._connections, self._ledger)
+        if self._webhooks is not None:
+            yield from hooks.metrics(self._webhooks, self.waiting)
 
     def _usage(self) -> Iterator[Metric]:
         connections, users, members, channels = (

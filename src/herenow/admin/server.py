@@ -13,6 +13,7 @@ import uvicorn
 from herenow.admin.app import make_app
 from herenow.admin.cluster import Connections
 from herenow.admin.metrics import CountingLedger
+from herenow.admin.webhooks import Webhooks
 from herenow.config import Config
 from herenow.server.listening import bind
 from herenow.server.node import Node
@@ -30,12 +31,13 @@ class AdminServer:
         ledger: CountingLedger,
         config: Config,
         connections: Connections | None,
+        webhooks: Webhooks,
     ) -> None:
         self._host = config.admin.host
         self._port = config.admin.port
         self._server = _Embedded(
             uvicorn.Config(
-                make_app(node, ledger, config, connections),
+                make_app(node, ledger, config, connections, webhooks),
                 http="httptools",
                 ws="none",
                 lifespan="off",

@@ -15,6 +15,7 @@ from herenow.protocol.messages import InvalidJSON, decode_json, encode_json
 from herenow.protocol.names import is_legal_channel_name
 from herenow.protocol.signing import Parameters
 from herenow.server.hub import Hub
+from herenow.webhooks.desk import Desk
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class Call:
     """An authenticated call. ``names`` are the parts of its path that are not fixed."""
 
     hub: Hub
+    desk: Desk
     request: Request
     parameters: Parameters
     names: tuple[str, ...]

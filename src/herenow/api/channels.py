@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from herenow.api import rosters
 from herenow.api.calls import ApiError, Call
 from herenow.cluster.base import (
     CachedEvent,
@@ -118,16 +119,26 @@ def _with_cache(
 
 
 def list_users(call: Call) -> None:
-    """``GET /apps/{id}/channels/{name}/users``: the ids of a presence channel's members."""
+    """``GET /apps/{id}/channels/{name}/users``: the ids of a presence channel's members.
+
+    With ``info`` or ``since`` more about them, or what became of them: see :mod:`rosters`.
+    """
     name = call.channel_name()
     if not channel_kind(name).presence:
         raise ApiError(400, "Users can only be retrieved for presence channels")
-    extraneous = [key for key in call.parameters if not key.startswith(_UNRELATED)]
+    extraneous = [
+        key
+        for key in call.parameters
+        if not key.startswith(_UNRELATED) and key not in rosters.PARAMETERS
+    ]
     if extraneous:
         raise ApiError(
             400, "The following query string parameters are extraneous: " + ", ".join(extraneous)
         )
     subject = Subject(call.app.id, SubjectKind.PRESENCE, name)
+    if any(parameter in call.parameters for parameter in rosters.PARAMETERS):
+        rosters.show(call, subject)
+        return
     answer = partial(_answer_users, call)
     call.spend(1, lambda: call.hub.ledger.roster(subject, call.then(answer)))
 

@@ -269,9 +269,6 @@ def _publish(
     def done(delivered: bool) -> None:
         if not delivered:
             raise unavailable()
-        for publication in publications:
-            if publication.cached:
-                call.hub.stored_cache(publication.channel)
         published()
 
     call.hub.bus.publish(publications, call.then(done))

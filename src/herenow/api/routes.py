@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from herenow.api import channels, events, users
+from herenow.api import channels, events, users, webhooks
 from herenow.api.calls import ApiError, Call
 from herenow.apps.base import App
 from herenow.log import RateLimitedLog
@@ -16,6 +16,7 @@ from herenow.protocol.http1 import Request, Response
 from herenow.protocol.signing import InvalidSignature, Parameters, parse_query, verify_request
 from herenow.server.front import Handler, Peer, Respond
 from herenow.server.node import Node
+from herenow.webhooks.desk import Desk
 
 Action = Callable[[Call], None]
 
@@ -46,14 +47,30 @@ _OF_CHANNEL: Final[dict[tuple[str, ...], Endpoint]] = {
     ("stats",): Endpoint("stats", {"GET": channels.show_stats}),
     ("events",): Endpoint("channel_events", {"POST": events.trigger_raw}),
 }
+_OF_WEBHOOKS: Final[dict[tuple[str, ...], Endpoint]] = {
+    (): Endpoint("webhooks", {"GET": webhooks.list_endpoints}),
+    ("reconcile",): Endpoint("webhooks_reconcile", {"POST": webhooks.reconcile}),
+}
+_OF_WEBHOOK: Final[dict[tuple[str, ...], Endpoint]] = {
+    (): Endpoint("webhook", {"GET": webhooks.list_events}),
+    ("retry",): Endpoint("webhook_retry", {"POST": webhooks.retry}),
+    ("drop",): Endpoint("webhook_drop", {"POST": webhooks.drop}),
+}
+_OF_USER: Final[dict[tuple[str, ...], Endpoint]] = {
+    (): Endpoint("user", {"GET": users.show_user}),
+    ("forget",): Endpoint("forget_user", {"POST": users.forget}),
+}
+# A user may be called so, too.
+_STATUSES: Final = Endpoint("user_statuses", {"GET": users.show_user, "POST": users.show_statuses})
 _TERMINATE: Final = Endpoint("terminate_connections", {"POST": users.terminate_connections})
 
 
 class ApiRoutes:
     """Finds the handler of a request. ``clock`` gives seconds since 1970."""
 
-    def __init__(self, node: Node, clock: Callable[[], float]) -> None:
+    def __init__(self, node: Node, clock: Callable[[], float], desk: Desk) -> None:
         self._node = node
+        self._desk = desk
         self._clock = clock
         self._prefix = node.settings.path_prefix
         self._log = RateLimitedLog(logging.getLogger("herenow.api"))
@@ -104,7 +121,8 @@ class ApiRoutes:
         try:
             parameters = parse_query(request.query)
             app = self._authenticate(app_id, parameters, request, peer)
-            action(Call(self._node.hub(app), request, parameters, names, counted, refuse))
+            hub = self._node.hub(app)
+            action(Call(hub, self._desk, request, parameters, names, counted, refuse))
         except ApiError as error:
             refuse(error)
 
@@ -117,6 +135,8 @@ class ApiRoutes:
         else:
             key = parameters.get("auth_key")
             app = apps.by_key(key) if isinstance(key, str) else None
+        if app is None and not apps.complete:
+            raise ApiError(503, "The app could not be looked up: try again", retry_after=1)
         try:
             verify_request(
                 request.method,
@@ -155,8 +175,16 @@ def _match(parts: tuple[str, ...]) -> tuple[str | None, Endpoint | None, tuple[s
             return app_id, _OF_CHANNEL.get(tuple(rest)), (_decoded(name),)
         case ("", "apps", app_id, "users", user, "terminate_connections"):
             return app_id, _TERMINATE, (_decoded(user),)
+        case ("", "apps", app_id, "users", "status"):
+            return app_id, _STATUSES, ("status",)
+        case ("", "apps", app_id, "users", user, *rest):
+            return app_id, _OF_USER.get(tuple(rest)), (_decoded(user),)
         case ("", "users", user, "terminate_connections"):
             return None, _TERMINATE, (_decoded(user),)
+        case ("", "apps", app_id, "webhooks", *rest) if tuple(rest) in _OF_WEBHOOKS:
+            return app_id, _OF_WEBHOOKS[tuple(rest)], ()
+        case ("", "apps", app_id, "webhooks", endpoint, *rest):
+            return app_id, _OF_WEBHOOK.get(tuple(rest)), (_decoded(endpoint),)
         case ("", "apps", app_id, *rest):
             return app_id, _OF_APP.get(tuple(rest)), ()
     return None, None, ()

@@ -36,13 +36,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoint:
-    """Where an application wants its webhook events, and which of them."""
+    """Where an application wants its webhook events, and which of them.
+
+    Headers may hold tokens, so they are not shown.
+    """
 
     url: str
     events: tuple[str, ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     channel_name_starts_with: str = ""
     channel_name_ends_with: str = ""
+    user_info: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,24 @@ class App:
     limits: Limits = Limits()
     webhooks: tuple[WebhookEndpoint, ...] = ()
 
-    def secret_of(self, key: str) -> str | None:
-        """The secret that belongs to *key*, or ``None`` if it is no key of this application."""
+    def pair_of(self, key: str) -> Key | None:
         for pair in self.keys:
             if pair.key == key:
-                return pair.secret
+                return pair
         return None
+
+    def secret_of(self, key: str) -> str | None:
+        """The secret that belongs to *key*, or ``None`` if it is no key of this application."""
+        pair = self.pair_of(key)
+        return None if pair is None else pair.secret
 
 
 class Apps(Protocol):
     """Where applications are looked up. Answers come from memory: both are on the hot path."""
+
+    @property
+    def complete(self) -> bool:
+        """False while there may be applications that are not known yet."""
 
     def by_key(self, key: str) -> App | None: ...
 

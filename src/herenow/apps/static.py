@@ -10,6 +10,8 @@ from herenow.apps.base import App
 class StaticApps:
     """A fixed set of applications. Ids and keys must be unique; the configuration checks that."""
 
+    complete = True
+
     def __init__(self, apps: Iterable[App]) -> None:
         self._apps = tuple(apps)
         self._by_id = {app.id: app for app in self._apps}

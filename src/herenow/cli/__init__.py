@@ -7,9 +7,11 @@ import sys
 import click
 
 from herenow import __version__
+from herenow.cli.apps import apps
 from herenow.cli.demo import demo
 from herenow.cli.presence import presence
 from herenow.cli.serve import serve
+from herenow.cli.webhooks import webhooks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,4 +27,6 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(demo)
+main.add_command(apps)
 main.add_command(presence)
+main.add_command(webhooks)

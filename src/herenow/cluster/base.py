@@ -16,6 +16,8 @@ Done = Callable[[T], None]
 
 ANNOUNCE_EVERY_CHANGE_UP_TO: Final = 100
 ANNOUNCE_INTERVAL_SECONDS: Final = 5.0
+HISTORY_TRANSITIONS: Final = 1_000
+HISTORY_SECONDS: Final = 3_600.0
 
 
 class SubjectKind(Enum):
@@ -133,6 +135,48 @@ class Online(NamedTuple):
     complete: bool = True
 
 
+class UserState(NamedTuple):
+    """Whether a user is signed in: since when, or None; by how many connections, 0 of which are
+    left while he is departing.
+
+    ``last_seen`` is now while there are any; else when his last one went, signed in or a member
+    of a presence channel; None if that is not known (any more).
+    """
+
+    since: float | None
+    connections: int
+    last_seen: float | None
+
+
+class UserPresence(NamedTuple):
+    """One user, and the presence channels that he is a member of by his id."""
+
+    state: UserState
+    channels: tuple[str, ...]
+    complete: bool = True
+
+
+class Users(NamedTuple):
+    """The users asked about by their ids."""
+
+    states: dict[str, UserState]
+    complete: bool = True
+
+
+class Difference(NamedTuple):
+    """What became of a roster since a revision, up to ``revision``; members as they are now.
+
+    ``full``: that is not known, and ``added`` are all members there are.
+    """
+
+    added: tuple[Member, ...]
+    updated: tuple[Member, ...]
+    removed: tuple[str, ...]
+    revision: int
+    full: bool
+    complete: bool = True
+
+
 class Announcement(NamedTuple):
     """How many subscriptions were announced, or None and how many seconds to wait with it."""
 
@@ -212,6 +256,22 @@ class Ledger(Protocol):
         """
 
     def roster(self, subject: Subject, done: Done[Roster | Refusal]) -> None: ...
+
+    def difference(self, subject: Subject, since: int, done: Done[Difference | Refusal]) -> None:
+        """What became of the roster since the revision *since*.
+
+        Recorded is it while somebody asks, at least every ``HISTORY_SECONDS``, and the subject is
+        not empty. The difference is full if it began later, if *since* is unknown, or older than
+        that or than the last ``HISTORY_TRANSITIONS``.
+        """
+
+    def user(self, app: str, user: str, done: Done[UserPresence | Refusal]) -> None: ...
+
+    def users(self, app: str, users: Sequence[str], done: Done[Users | Refusal]) -> None:
+        """The state of each of *users*, who need not be followed."""
+
+    def forget(self, app: str, user: str, done: Done[bool | Refusal]) -> None:
+        """Erase when *user* was last seen; true when it is nowhere kept any more."""
 
     def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
         """Which of *users*, all of them followed, are signed in, as the follower knows it."""
@@ -315,6 +375,13 @@ class Bus(Protocol):
         """
 
     def cached(self, app: str, channel: str, done: Done[CachedEvent | Refusal | None]) -> None: ...
+
+    def first_miss(self, app: str, channel: str, seconds: float, done: Done[bool]) -> None:
+        """Whether no node has found *channel* empty before, in the last *seconds*.
+
+        What is kept for the channel makes the next miss the first again. True while the engine is
+        away.
+        """
 
     def change_app(self, app: str, done: Done[bool]) -> None:
         """Tell every node that *app* was changed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from herenow.cluster.base import (
@@ -13,6 +13,7 @@ from herenow.cluster.base import (
     Channels,
     ChannelState,
     Clock,
+    Difference,
     Done,
     Follower,
     Joined,
@@ -28,11 +29,16 @@ from herenow.cluster.base import (
     Totals,
     Transition,
     TransitionKind,
+    UserPresence,
+    Users,
+    UserState,
 )
 from herenow.cluster.bucket import TokenBucket
 from herenow.cluster.deadlines import Deadlines
+from herenow.cluster.histories import Histories, difference, whole
 from herenow.cluster.memory_bus import MemoryBus
 from herenow.cluster.memory_usage import Presence, Present, Usage
+from herenow.cluster.seen import Seen, UserKey
 from herenow.protocol.names import channel_kind
 
 __all__ = ["MemoryBus", "MemoryLedger"]
@@ -80,13 +86,14 @@ class MemoryLedger(Ledger):
     answered after that: everybody hears in the order of revisions, and a join is answered when
     the outbox and the follower know what it changed.
 
-    ``transitions`` counts by kind, ``suppressed`` the departures cancelled by a return. It is
-    always ``ready``.
+    ``seen`` is when users were last here, as long as it is remembered. ``transitions`` counts by
+    kind, ``suppressed`` the departures cancelled by a return. It is always ``ready``.
     """
 
     ready: bool = True
 
-    def __init__(self, clock: Clock, outbox: Outbox) -> None:
+    def __init__(self, clock: Clock, outbox: Outbox, seen: Seen | None = None) -> None:
+        self.seen = seen if seen is not None else Seen()
         self.transitions: dict[str, int] = {kind.value: 0 for kind in TransitionKind}
         self.suppressed = 0
         self._clock = clock
@@ -95,6 +102,7 @@ class MemoryLedger(Ledger):
         self._followed: dict[Subject, _Followed] = {}
         self._usages: dict[str, Usage] = {}
         self._buckets: dict[str, TokenBucket] = {}
+        self._histories = Histories()
         self._revision = 0
         self._departures: Deadlines[tuple[Subject, Present]] = Deadlines(clock, self._depart)
         self._untold: deque[_Untold] = deque()
@@ -164,11 +172,43 @@ class MemoryLedger(Ledger):
             followed = self._followed.get(subject)
             done(Roster((), followed.revision if followed is not None else 0))
             return
-        members = tuple(
-            Member(member.user, member.info, member.connections, member.since)
-            for member in presence.members.values()
-        )
-        done(Roster(members, presence.revision))
+        done(Roster(tuple(map(_shown, presence.members.values())), presence.revision))
+
+    def difference(self, subject: Subject, since: int, done: Done[Difference | Refusal]) -> None:
+        presence = self._presence(subject)
+        if presence is None:
+            followed = self._followed.get(subject)
+            done(whole((), followed.revision if followed is not None else 0, complete=True))
+            return
+        revision = presence.revision
+        touched = self._histories.touched(subject, since, revision, self._clock.time())
+        present = {member.user: _shown(member) for member in presence.members.values()}
+        if touched is None:
+            done(whole(present.values(), revision, complete=True))
+        else:
+            done(difference(touched, present, revision, complete=True))
+
+    def user(self, app: str, user: str, done: Done[UserPresence | Refusal]) -> None:
+        usage = self._usages.get(app)
+        presences = usage.channels.items() if usage is not None else ()
+        channels = tuple(name for name, presence in presences if user in presence.members)
+        done(UserPresence(self._state_of(app, user), channels))
+
+    def users(self, app: str, users: Sequence[str], done: Done[Users | Refusal]) -> None:
+        done(Users({user: self._state_of(app, user) for user in users}))
+
+    def forget(self, app: str, user: str, done: Done[bool | Refusal]) -> None:
+        self.seen.forget(UserKey(app, user), done)
+
+    def see_everybody(self) -> None:
+        """Remember who is here now, because the node ends and takes all connections with it."""
+        now = self._clock.time()
+        for app, usage in self._usages.items():
+            for presences in (usage.channels, usage.users):
+                for presence in presences.values():
+                    for member in presence.members.values():
+                        at = now if member.connections else member.left
+                        self.seen.record(UserKey(app, member.user), at)
 
     def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
         usage = self._usages.get(app)
@@ -250,6 +290,10 @@ class MemoryLedger(Ledger):
         channels = len(usage.channels) + len(usage.counts[0])
         done(Totals(usage.connections, channels, len(usage.users), usage.members))
 
+    def usage(self, app: str) -> Usage | None:
+        """What *app* has here, to be looked at and not to be kept; None if it has nothing."""
+        return self._usages.get(app)
+
     def _usage(self, app: str) -> Usage:
         usage = self._usages.get(app)
         if usage is None:
@@ -259,6 +303,17 @@ class MemoryLedger(Ledger):
     def _forget_if_empty(self, app: str, usage: Usage) -> None:
         if usage.is_empty():
             self._usages.pop(app, None)
+
+    def _state_of(self, app: str, user: str) -> UserState:
+        now = self._clock.time()
+        seen = self.seen.get(UserKey(app, user), now)
+        presence = self._presence(Subject(app, SubjectKind.USER, user))
+        if presence is None:
+            return UserState(None, 0, seen)
+        member = presence.members[user]
+        if not member.connections:
+            now = max(member.left, seen or 0)
+        return UserState(member.since, member.connections, now)
 
     def _presence(self, subject: Subject) -> Presence | None:
         usage = self._usages.get(subject.app)
@@ -339,11 +394,13 @@ class MemoryLedger(Ledger):
         del presence.members[member.user]
         presence.departing.pop(member.user, None)
         member.due = None
+        self.seen.record(UserKey(subject.app, member.user), member.left)
         self._decide(subject, presence, TransitionKind.REMOVE, member, member.left)
         if subject.kind is SubjectKind.PRESENCE:
             usage.members -= 1
         if presence.members:
             return
+        self._histories.forget(subject)
         del usage.presences(subject.kind)[subject.name]
         if subject.kind is SubjectKind.PRESENCE:
             self._untold.append(Occupancy(subject.app, subject.name, False, presence.left))
@@ -363,9 +420,9 @@ class MemoryLedger(Ledger):
         if followed is not None:
             followed.revision = self._revision
         self.transitions[kind.value] += 1
-        self._untold.append(
-            Transition(subject, kind, member.user, member.info, self._revision, since)
-        )
+        transition = Transition(subject, kind, member.user, member.info, self._revision, since)
+        self._histories.record(transition, self._clock.time())
+        self._untold.append(transition)
 
     def _tell_members(self, subject: Subject, presence: Presence, follower: Follower) -> None:
         """Tell who is there as additions, at once: what was decided before is contained."""
@@ -420,3 +477,7 @@ class MemoryLedger(Ledger):
                 followed = self._followed.get(told.subject)
                 if followed is not None and told.revision > followed.after:
                     self._follower.apply(told)
+
+
+def _shown(member: Present) -> Member:
+    return Member(member.user, member.info, member.connections, member.since)

@@ -26,6 +26,9 @@ class MemoryBus(Bus):
         self._receiver: Receiver | None = None
         self._cached: dict[tuple[str, str], _Kept] = {}
         self._expiries: Deadlines[tuple[str, str]] = Deadlines(clock, self._expire)
+        # Until when further misses of a channel are no news; 0 since something was kept.
+        self._misses: dict[tuple[str, str], float] = {}
+        self._forgetting: Deadlines[tuple[str, str]] = Deadlines(clock, self._forget_miss)
 
     def attach(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -46,6 +49,8 @@ class MemoryBus(Bus):
 
     def _keep(self, publication: Publication) -> None:
         key = publication.app, publication.channel
+        if key in self._misses:
+            self._misses[key] = 0.0
         expires = self._clock.time() + publication.ttl
         known = key in self._cached
         self._cached[key] = _Kept(publication.payload, publication.data, expires)
@@ -60,6 +65,15 @@ class MemoryBus(Bus):
         else:
             done(CachedEvent(kept.payload, kept.data, seconds_left))
 
+    def first_miss(self, app: str, channel: str, seconds: float, done: Done[bool]) -> None:
+        now, key = self._clock.time(), (app, channel)
+        is_first = self._misses.get(key, 0.0) <= now
+        if is_first:
+            if key not in self._misses:
+                self._forgetting.add(now + seconds, key)
+            self._misses[key] = now + seconds
+        done(is_first)
+
     def change_app(self, app: str, done: Done[bool]) -> None:
         if self._receiver is not None:
             self._receiver.app_changed(app)
@@ -71,3 +85,10 @@ class MemoryBus(Bus):
             self._expiries.add(expires, key)
         else:
             del self._cached[key]
+
+    def _forget_miss(self, key: tuple[str, str]) -> None:
+        until = self._misses[key]
+        if until > self._clock.time():
+            self._forgetting.add(until, key)
+        else:
+            del self._misses[key]

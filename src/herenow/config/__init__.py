@@ -22,6 +22,7 @@ from herenow.config.settings import (
     Config,
     ServerConfig,
     StoreConfig,
+    UsersConfig,
     WebhooksConfig,
     settings_of,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ConfigError",
     "ServerConfig",
     "StoreConfig",
+    "UsersConfig",
     "WebhooksConfig",
     "is_loopback",
     "is_well_known",
@@ -43,7 +45,7 @@ __all__ = [
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _DEFINE_AN_APP: Final = (
     "define an application ([[apps]] in the file, or PUSHER_APP_ID, PUSHER_APP_KEY and "
-    "PUSHER_APP_SECRET)"
+    "PUSHER_APP_SECRET), or set store.secret_key and make one with herenow apps create"
 )
 
 
@@ -70,13 +72,15 @@ def load_config(
     }
     limits = Limits(**reader.section(tree, "limits", LIMITS))
     apps = reader.apps(tree, limits)
-    default_app = not tree.get("apps")
+    # With a key that seals, applications come from the store.
+    default_app = not tree.get("apps") and not given["store"].get("secret_key")
     config = Config(
         server=ServerConfig(**given["server"]),
         admin=AdminConfig(**given["admin"]),
         cluster=ClusterConfig(**given["cluster"]),
         store=StoreConfig(**given["store"]),
         webhooks=WebhooksConfig(**given["webhooks"]),
+        users=UsersConfig(**given["users"]),
         apps=(replace(DEFAULT_APP, limits=limits),) if default_app else apps,
         default_app=default_app,
         limits=limits,

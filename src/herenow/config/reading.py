@@ -39,7 +39,7 @@ class Reader:
     def apps(self, tree: Mapping[str, Any], limits: Limits) -> tuple[App, ...]:
         """Every application that could be read."""
         tables = self._tables(tree.get("apps", []), "apps")
-        apps = [self._app(table, path, limits) for path, table in tables]
+        apps = [self.app(table, path, limits) for path, table in tables]
         self._refuse_repeated(
             (f"{path}.id", app.id) for (path, _), app in zip(tables, apps, strict=True) if app
         )
@@ -51,7 +51,8 @@ class Reader:
         )
         return tuple(app for app in apps if app)
 
-    def _app(self, table: Mapping[str, Any], path: str, limits: Limits) -> App | None:
+    def app(self, table: Mapping[str, Any], path: str, limits: Limits) -> App | None:
+        """The application of *table*, if it could be read."""
         self._refuse_unknown(table, (*APP, *_NESTED_IN_APP), path)
         values = self._settings(table, APP, path)
         keys = self._keys(table, path)
@@ -137,9 +138,18 @@ class Reader:
         if isinstance(raw, Given):
             source = f" ({raw.source})"
             raw = setting.rule.parse(raw.text)
-        elif setting.secret and isinstance(raw, dict):
+        if setting.secret and isinstance(raw, dict):
             raw = self._outside(raw, setting.rule, path)
             if raw is None:
+                return None
+        elif setting.secret and isinstance(raw, list):
+            raw = [
+                self._outside(one, setting.rule, f"{path}[{index}]")
+                if isinstance(one, dict)
+                else one
+                for index, one in enumerate(raw)
+            ]
+            if None in raw:
                 return None
         try:
             return setting.rule.read(raw)
@@ -181,6 +191,8 @@ class Reader:
         return {}
 
     def _tables(self, value: Any, path: str) -> list[tuple[str, Mapping[str, Any]]]:
+        if isinstance(value, Given):
+            value = rules.TABLE.parse(value.text)
         if not isinstance(value, list):
             self._problems.append(
                 f"{path}: expected a list of tables, got {rules.show_kind(value)}"

@@ -40,8 +40,9 @@ seconds may have decimals. For every limit `0` means unlimited. A secret is writ
 `{ file = "/run/secrets/x" }` or `{ env = "X" }`. File names are relative to the directory that the
 server is started in.
 
-Without any application the server has one of its own: id `1`, key `herenow-key`, secret
-`herenow-secret`, client events on. It is served on loopback addresses only.
+Without any application and without `store.secret_key` the server has an application of its own:
+id `1`, key `herenow-key`, secret `herenow-secret`, client events on. It is served on loopback
+addresses only.
 """
 
 

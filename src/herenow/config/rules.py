@@ -19,17 +19,22 @@ _SHOWN_LENGTH: Final = 80
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+# What the server sets itself, or what says how a request is carried.
 _OWN_HEADERS: Final = frozenset(
     {
         "connection",
-        "content-length",
-        "content-type",
+        "expect",
         "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
         "transfer-encoding",
-        "x-pusher-key",
-        "x-pusher-signature",
+        "upgrade",
     }
 )
+_OWN_HEADER_PREFIXES: Final = ("content-", "x-herenow-", "x-pusher-")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -264,7 +269,12 @@ def _show_scheme(value: object) -> str:
 
 def is_header_name(name: str) -> bool:
     """Whether *name* is a header that may be added to a webhook request."""
-    return _HEADER_NAME.fullmatch(name) is not None and name.lower() not in _OWN_HEADERS
+    lowered = name.lower()
+    return (
+        _HEADER_NAME.fullmatch(name) is not None
+        and lowered not in _OWN_HEADERS
+        and not lowered.startswith(_OWN_HEADER_PREFIXES)
+    )
 
 
 def _read_header_value(value: object) -> str:
@@ -279,16 +289,19 @@ def _read_table(value: object) -> dict[str, object]:
     return value
 
 
-def _read_store_key(value: object) -> str:
-    if not isinstance(value, str):
+def _read_store_keys(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = re.split(r"[\s,]+", value.strip()) if value.strip() else []
+    if not isinstance(value, list):
         raise Refused(value)
-    try:
-        size = len(base64.b64decode(value, validate=True))
-    except ValueError:
-        raise Refused(value) from None
-    if size not in (0, 32):
-        raise Refused(value)
-    return value
+    for key in value:
+        try:
+            size = len(base64.b64decode(key, validate=True)) if isinstance(key, str) else 0
+        except ValueError:
+            raise Refused(key) from None
+        if size != 32:
+            raise Refused(key)
+    return tuple(dict.fromkeys(value))
 
 
 def secret(*, optional: bool) -> Rule[str]:
@@ -319,6 +332,7 @@ HEADER_VALUE: Final = Rule(
     str,
     show_kind,
 )
+FILE: Final = matching(r"[^\x00-\x1f\x7f]+", "the name of a file")
 HOST: Final = Rule("an IP address or a host name", _read_host)
 IDENTIFIER: Final = matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 characters of A-Z, a-z, 0-9, _ and -")
 LIMIT: Final = integer(0)
@@ -328,12 +342,16 @@ PATH_PREFIX: Final = matching(
     'an empty text or a path such as "/realtime", without a slash at its end',
 )
 PORT: Final = integer(0, 65535)
-STORE_KEY: Final = Rule(
-    "32 bytes in base64, { file = … } or { env = … }", _read_store_key, str, show_kind
+STORE_KEYS: Final = Rule(
+    "32 bytes in base64, { file = … } or { env = … }, or a list of these",
+    _read_store_keys,
+    _listed,
+    show_kind,
 )
 STORE_URL: Final = Rule(
-    '"sqlite:///" and a file name, the only store of this version',
-    matching(r"sqlite:///.+", "").read,
+    '"sqlite:///" and a file name, a URL that begins with postgresql:// or mysql://, { file = … }'
+    " or { env = … }",
+    matching(r"sqlite:///.+|(postgresql|mysql)://[\x21-\x7e]+", "").read,
     str,
     _show_scheme,
 )

@@ -149,14 +149,33 @@ class ClusterConfig:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """What outlives the process. This version keeps nothing yet."""
+    """What outlives the process: applications that are made at run time (`herenow apps`), and
+    webhooks that wait. A SQLite file is made when one of them is first used.
+    """
 
-    url: str = setting("sqlite:///herenow.db", rules.STORE_URL, "Where it is kept.")
-    secret_key: str = setting(
-        "",
-        rules.STORE_KEY,
-        "Seals the secrets of applications in the store.",
+    url: str = setting(
+        "sqlite:///herenow.db",
+        rules.STORE_URL,
+        "Where it is kept: a SQLite file, or a database on a server.",
         secret=True,
+    )
+    secret_key: tuple[str, ...] = setting(
+        (),
+        rules.STORE_KEYS,
+        "Seals the secrets of applications in the store: the first seals, all open."
+        " `herenow apps key` makes one. Keep it outside the database and its backups.",
+        secret=True,
+    )
+    outbox: str = setting(
+        "herenow.db",
+        rules.FILE,
+        "The SQLite file in which webhooks wait, where the store is a database on a server and"
+        " the engine is this process's own memory. One server alone may use it.",
+    )
+    poll_seconds: float = setting(
+        0.5,
+        rules.seconds(zero=False),
+        "How often a server looks for applications that were changed in the store.",
     )
 
 
@@ -185,9 +204,22 @@ class WebhooksConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class UsersConfig:
+    """What is remembered of users who went."""
+
+    keep_seconds: float = setting(
+        30 * 86_400,
+        rules.seconds(zero=True),
+        "How long it is remembered when a user was last seen; 0 remembers nobody. The same on every"
+        " node.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. ``default_app``: no application was configured, so the built-in
-    one, whose secret everybody knows, is served; it must not leave this machine.
+    """The whole configuration. ``default_app``: no application was configured and none can be made
+    at run time, so the built-in one, whose secret everybody knows, is served; it must not leave
+    this machine.
     """
 
     server: ServerConfig
@@ -195,6 +227,7 @@ class Config:
     cluster: ClusterConfig
     store: StoreConfig
     webhooks: WebhooksConfig
+    users: UsersConfig
     apps: tuple[App, ...]
     default_app: bool
     limits: Limits
@@ -208,6 +241,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "cluster": ClusterConfig,
     "store": StoreConfig,
     "webhooks": WebhooksConfig,
+    "users": UsersConfig,
 }
 
 
@@ -298,6 +332,8 @@ WEBHOOK: Final = {
                 "client_event",
                 "cache_miss",
                 "subscription_count",
+                "user_online",
+                "user_offline",
             )
         ),
         "Which events are sent.",
@@ -308,5 +344,8 @@ WEBHOOK: Final = {
     ),
     "channel_name_ends_with": Setting(
         rules.ANY_TEXT, "Only events of channels whose names end so.", ""
+    ),
+    "user_info": Setting(
+        rules.BOOLEAN, "Whether events about members carry their user_info, as a string.", False
     ),
 }

@@ -87,7 +87,7 @@ def lay_environment(tree: Tree, environ: Mapping[str, str], problems: list[str])
         path = variable.removeprefix(PREFIX).lower().split("__")
         if len(path) < 2:
             problems.append(f"{variable}: unknown variable, did you mean {_meant(variable)}?")
-        elif not _lay(tree, path, Given(environ[variable], variable)):
+        elif not lay(tree, path, Given(environ[variable], variable)):
             problems.append(
                 f"{variable}: expected numbers that follow on what is configured, from 0"
             )
@@ -98,10 +98,10 @@ def lay_flags(tree: Tree, overrides: Mapping[str, object]) -> None:
     for key, value in overrides.items():
         if value is not None:
             given = Given(value, "command line") if isinstance(value, str) else value
-            _lay(tree, key.split("."), given)
+            lay(tree, key.split("."), given)
 
 
-def _lay(tree: Tree, path: list[str], leaf: object) -> bool:
+def lay(tree: Tree, path: list[str], leaf: object) -> bool:
     """Set *leaf* at *path*. What stands in its way is left for the reader to complain about."""
     node: Any = tree
     for position, part in enumerate(path):

@@ -75,6 +75,9 @@ TOO_MANY_MESSAGES: Final = Closing(
 ENGINE_UNAVAILABLE: Final = Closing(
     CloseCode.OVER_CAPACITY, "The service is unavailable at the moment: try again later"
 )
+STORE_UNAVAILABLE: Final = Closing(
+    CloseCode.OVER_CAPACITY, "The app could not be looked up at the moment: try again later"
+)
 RECONNECT: Final = Closing(CloseCode.RECONNECT, "Please reconnect immediately")
 PONG_TIMEOUT: Final = Closing(CloseCode.PONG_TIMEOUT, "Pong reply not received")
 

@@ -128,6 +128,11 @@ def read_users(body: bytes) -> UsersAnswer:
     return {"users": [{"id": str(user["id"])} for user in answer["users"]]}
 
 
+def reading(type_: type[T]) -> Read[T]:
+    """Reads what has the shape of *type_*."""
+    return lambda body: _convert(_decode(body), type_)
+
+
 def _decode(body: bytes) -> dict[str, Any]:
     try:
         value = decode_json(body)

@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 import httpx2
 
-from herenow.sdk import requests, transport
+from herenow.sdk import outbox, people, requests, transport
 from herenow.sdk.answers import (
     BatchAnswer,
     ChannelAnswer,
@@ -17,6 +17,8 @@ from herenow.sdk.answers import (
     UsersAnswer,
 )
 from herenow.sdk.base import ChannelsBase, draw_nonce, timestamp
+from herenow.sdk.outbox import UndeliveredEvents, WebhookEndpoints
+from herenow.sdk.people import Roster, RosterChanges, UserAnswer, UserStatuses
 from herenow.sdk.requests import Event, Info, Request
 
 T = TypeVar("T")
@@ -70,6 +72,50 @@ class AsyncChannels(ChannelsBase):
     async def terminate_user_connections(self, user_id: str) -> None:
         """Close a user's connections, as :meth:`Channels.terminate_user_connections` does."""
         await self._call(requests.terminate_user_connections(self._application, user_id))
+
+    async def user(self, user_id: str) -> UserAnswer:
+        """Whether a user is online, as from :meth:`Channels.user`."""
+        return await self._call(people.user(self._application, user_id))
+
+    async def user_statuses(self, ids: Sequence[str]) -> UserStatuses:
+        """Who of many users is online, as from :meth:`Channels.user_statuses`."""
+        return await self._call(people.statuses(self._application, ids))
+
+    async def forget_user(self, user_id: str) -> None:
+        """Erase when a user was last seen, as :meth:`Channels.forget_user` does."""
+        await self._call(people.forget(self._application, user_id))
+
+    async def roster(self, channel: str) -> Roster:
+        """Who is in a presence channel, with info, as from :meth:`Channels.roster`."""
+        return await self._call(people.roster(self._application, channel))
+
+    async def roster_changes(self, channel: str, since: int) -> RosterChanges:
+        """What became of a roster, as from :meth:`Channels.roster_changes`."""
+        return await self._call(people.roster_changes(self._application, channel, since))
+
+    async def webhook_endpoints(self) -> WebhookEndpoints:
+        """Where events go and how that does, as from :meth:`Channels.webhook_endpoints`."""
+        return await self._call(outbox.endpoints(self._application))
+
+    async def undelivered_webhooks(
+        self, endpoint: str, *, limit: int = 100, cursor: str = "", dead_only: bool = False
+    ) -> UndeliveredEvents:
+        """Events that wait, as from :meth:`Channels.undelivered_webhooks`."""
+        return await self._call(
+            outbox.undelivered(self._application, endpoint, limit, cursor, dead_only)
+        )
+
+    async def retry_webhooks(self, endpoint: str, ids: Sequence[str] | None = None) -> int:
+        """Have dead letters delivered, as :meth:`Channels.retry_webhooks` does."""
+        return await self._call(outbox.retry(self._application, endpoint, ids))
+
+    async def drop_webhooks(self, endpoint: str, ids: Sequence[str] | None) -> int:
+        """Never deliver these events, as :meth:`Channels.drop_webhooks` does."""
+        return await self._call(outbox.drop(self._application, endpoint, ids))
+
+    async def reconcile_webhooks(self, endpoint: str | None = None) -> int:
+        """Tell the present state, as :meth:`Channels.reconcile_webhooks` does."""
+        return await self._call(outbox.reconcile(self._application, endpoint))
 
     async def close(self) -> None:
         """Close the connections to the server. A later call opens new ones."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from herenow.protocol.encryption import NONCE_BYTES
@@ -22,7 +22,8 @@ from herenow.sdk.address import (
 from herenow.sdk.authorization import ChannelAuthorization, UserAuthentication
 from herenow.sdk.errors import InvalidArgument
 from herenow.sdk.limits import Limits
-from herenow.sdk.webhooks import MAX_AGE_SECONDS, Headers, Webhook
+from herenow.sdk.seen import AsyncSeenEvents, SeenEvents, unseen, unseen_async
+from herenow.sdk.webhooks import MAX_AGE_SECONDS, Headers, Webhook, WebhookEvent
 
 if TYPE_CHECKING:
     import ssl
@@ -171,8 +172,12 @@ class ChannelsBase:
         *,
         max_age_seconds: float | None = MAX_AGE_SECONDS,
         other_keys: Mapping[str, str] | None = None,
+        require_ids: bool = False,
     ) -> Webhook:
         """Verify and read a webhook: ``{"time_ms":…,"events":[{"name":…,"channel":…},…]}``.
+
+        From a herenow server, events have ``id`` and ``sequence`` as well, and the webhook its
+        ``attempt``.
 
         * ``headers``: those of the request, in any capitalisation.
         * ``body``: the bytes of the request exactly as received.
@@ -180,6 +185,8 @@ class ChannelsBase:
           300 unless told otherwise, ``None``: any. A server that retries longer needs more.
         * ``other_keys``: key and secret of further pairs that may have signed. A server signs with
           an application's oldest pair; while a pair is replaced, give the old one here.
+        * ``require_ids``: whether events without ids are refused. Without it, who records a webhook
+          can send it again without the headers that hold them, and nobody notices the repetition.
 
         Answer with 2xx once the events are safe, and expect repetitions. Raises
         :class:`InvalidWebhook` when the request is not to be believed, :class:`InvalidArgument`
@@ -187,7 +194,56 @@ class ChannelsBase:
         """
         others = webhooks.check_keys({} if other_keys is None else other_keys)
         pairs = {**others, self._application.key: self._application.secret}
-        return webhooks.read_webhook(pairs, headers, body, time.time(), max_age_seconds)
+        believing = webhooks.Believing(pairs, max_age_seconds, require_ids)
+        return webhooks.read_webhook(believing, headers, body, time.time())
+
+    def new_events(
+        self,
+        headers: Headers,
+        body: bytes,
+        seen: SeenEvents,
+        *,
+        max_age_seconds: float | None = MAX_AGE_SECONDS,
+        other_keys: Mapping[str, str] | None = None,
+    ) -> Iterator[WebhookEvent]:
+        """Verify a webhook of a herenow server, and give those of its events that are new.
+
+        ``seen`` remembers their ids, each as it is given: the transaction of an
+        :class:`EventMemory`, or whatever of the application's has the method of
+        :class:`SeenEvents`, best on the database transaction in which the events take effect. The
+        other arguments, and what is raised, are those of :meth:`webhook`; events without ids are
+        refused.
+        """
+        events = self._numbered_events(headers, body, max_age_seconds, other_keys)
+        return unseen(events, seen)
+
+    def new_events_async(
+        self,
+        headers: Headers,
+        body: bytes,
+        seen: AsyncSeenEvents,
+        *,
+        max_age_seconds: float | None = MAX_AGE_SECONDS,
+        other_keys: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[WebhookEvent]:
+        """:meth:`new_events` for ``async for``: what ``seen`` answers may have to be awaited."""
+        events = self._numbered_events(headers, body, max_age_seconds, other_keys)
+        return unseen_async(events, seen)
+
+    def _numbered_events(
+        self,
+        headers: Headers,
+        body: bytes,
+        max_age_seconds: float | None,
+        other_keys: Mapping[str, str] | None,
+    ) -> list[WebhookEvent]:
+        return self.webhook(
+            headers,
+            body,
+            max_age_seconds=max_age_seconds,
+            other_keys=other_keys,
+            require_ids=True,
+        )["events"]
 
 
 def draw_nonce() -> bytes:

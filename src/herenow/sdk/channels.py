@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 import httpx2
 
-from herenow.sdk import requests, transport
+from herenow.sdk import outbox, people, requests, transport
 from herenow.sdk.answers import (
     BatchAnswer,
     ChannelAnswer,
@@ -18,6 +18,8 @@ from herenow.sdk.answers import (
     UsersAnswer,
 )
 from herenow.sdk.base import ChannelsBase, draw_nonce, timestamp
+from herenow.sdk.outbox import UndeliveredEvents, WebhookEndpoints
+from herenow.sdk.people import Roster, RosterChanges, UserAnswer, UserStatuses
 from herenow.sdk.requests import Event, Info, Request
 
 T = TypeVar("T")
@@ -117,6 +119,84 @@ class Channels(ChannelsBase):
         application's endpoint does not refuse can come back. Source: protocol reference §10.5.
         """
         self._call(requests.terminate_user_connections(self._application, user_id))
+
+    def user(self, user_id: str) -> UserAnswer:
+        """Whether a user is online at a herenow server, since when, and where.
+
+        ``{"user_id":"emily","online":true,"since":1760000000.5,"last_seen":…,"connections":2,
+        "channels":["presence-room"],"complete":true}``. Online is who is signed in. A user who was
+        never there is no error.
+        """
+        return self._call(people.user(self._application, user_id))
+
+    def user_statuses(self, ids: Sequence[str]) -> UserStatuses:
+        """Who of up to 1,000 users is online at a herenow server, in one call.
+
+        ``{"users":{"emily":{"online":true,"since":…,"last_seen":…,"connections":2}},…}``.
+        """
+        return self._call(people.statuses(self._application, ids))
+
+    def forget_user(self, user_id: str) -> None:
+        """Erase when a user was last seen. Who is online is remembered again when he goes."""
+        self._call(people.forget(self._application, user_id))
+
+    def roster(self, channel: str) -> Roster:
+        """Who is in a presence channel of a herenow server, with info, and since when.
+
+        ``{"users":[{"id":"emily","user_info":{…},"joined_at":1760000000.5}],"revision":7,…}``.
+        """
+        return self._call(people.roster(self._application, channel))
+
+    def roster_changes(self, channel: str, since: int) -> RosterChanges:
+        """What became of a roster since ``since``, the revision of an earlier answer.
+
+        ``{"added":[…],"updated":[…],"removed":[{"id":"emily"}],"revision":7,"full":false,…}``. If
+        ``full``, the difference is not known, as with the first call, and ``added`` is everybody:
+        forget what was known before. The server remembers the last 1,000 changes of a channel, for
+        an hour, and only while somebody asks.
+        """
+        return self._call(people.roster_changes(self._application, channel, since))
+
+    def webhook_endpoints(self) -> WebhookEndpoints:
+        """Where a herenow server sends this application's events, and how each endpoint does.
+
+        ``{"endpoints":[{"id":…,"url":…,"waiting":0,"dead":3,"oldest_seconds":12.5,…}],…}``.
+        """
+        return self._call(outbox.endpoints(self._application))
+
+    def undelivered_webhooks(
+        self, endpoint: str, *, limit: int = 100, cursor: str = "", dead_only: bool = False
+    ) -> UndeliveredEvents:
+        """Events that an endpoint does not have yet, oldest first, up to 1,000 at once.
+
+        * ``endpoint``: the ``id`` of :meth:`webhook_endpoints`.
+        * ``cursor``: that of the answer before, for what comes after it.
+        * ``dead_only``: only dead letters, which are not tried any more by themselves.
+        """
+        return self._call(outbox.undelivered(self._application, endpoint, limit, cursor, dead_only))
+
+    def retry_webhooks(self, endpoint: str, ids: Sequence[str] | None = None) -> int:
+        """Have dead letters delivered after all: up to 1,000 by their ids, or every one.
+
+        An endpoint that failed is tried at once. Answers how many dead letters there were.
+        """
+        return self._call(outbox.retry(self._application, endpoint, ids))
+
+    def drop_webhooks(self, endpoint: str, ids: Sequence[str] | None) -> int:
+        """Never deliver these events, up to 1,000 by their ids, or with ``None`` any that waits.
+
+        Receivers are not led astray: an event goes together with the one that undoes it, and what
+        nothing undoes yet is told anew as far as it still holds. Answers how many are gone.
+        """
+        return self._call(outbox.drop(self._application, endpoint, ids))
+
+    def reconcile_webhooks(self, endpoint: str | None = None) -> int:
+        """Tell an endpoint, or every one, the present state of occupied channels and online users.
+
+        What it was told before comes again with the ids that it had. Answers how many events that
+        makes; they are delivered after those that wait.
+        """
+        return self._call(outbox.reconcile(self._application, endpoint))
 
     def close(self) -> None:
         """Close the connections to the server. A later call opens new ones."""

@@ -4,6 +4,7 @@
 
   * :class:`InvalidArgument` (also a :class:`ValueError`): nothing was signed, nothing was sent
   * :class:`InvalidWebhook`: not from the server, too old, or not a webhook
+  * :class:`WebhookInProgress`: an event that is being taken already
   * :class:`Refused`: the server answered, and not with success
   * :class:`InvalidAnswer`: success, but not what was asked for
   * :class:`Unreachable`: no answer came
@@ -46,6 +47,20 @@ class InvalidWebhook(ChannelsError):
 
     def __str__(self) -> str:
         return f"Invalid webhook: {self.reason}"
+
+
+class WebhookInProgress(ChannelsError):
+    """An event came again while this process is still at it; answer with 503.
+
+    Whether it will have been taken is not known yet. The server sends it once more.
+    """
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(event_id)
+        self.event_id = event_id
+
+    def __str__(self) -> str:
+        return f"The event {self.event_id} is being taken already"
 
 
 class _CallFailed(ChannelsError):

@@ -144,7 +144,7 @@ def send_to_user(
 
 
 def terminate_user_connections(application: Application, user_id: object) -> Request[None]:
-    path = f"users/{_segment(checks.user_id(user_id))}/terminate_connections"
+    path = f"users/{segment(checks.user_id(user_id))}/terminate_connections"
     return _post(application, path, {}, answers.read_nothing)
 
 
@@ -174,13 +174,13 @@ def channel(application: Application, name: object, info: object) -> Request[ans
             raise InvalidArgument(
                 "info", f"{attribute} needs {wanted}, which {checks.shown(name)} is not"
             )
-    path = f"channels/{_segment(name)}"
+    path = f"channels/{segment(name)}"
     return _get(application, path, answers.read_channel, (name,), {"info": attributes})
 
 
 def users(application: Application, channel: object) -> Request[answers.UsersAnswer]:
     name = checks.presence_channel(channel, application.limits)
-    path = f"channels/{_segment(name)}/users"
+    path = f"channels/{segment(name)}/users"
     return _get(application, path, answers.read_users, (name,), {})
 
 
@@ -214,7 +214,7 @@ def channel_secret(application: Application, channel: str) -> bytes:
     return shared_secret(channel, application.master_key)
 
 
-def _segment(name: str) -> str:
+def segment(name: str) -> str:
     """*name* as a part of a path; written plainly, ``.`` and ``..`` would be steps in it."""
     return name.replace(".", "%2E") if name in (".", "..") else name
 

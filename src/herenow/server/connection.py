@@ -53,8 +53,9 @@ class Connection(asyncio.Protocol):
     """Owns its transport from the upgrade on.
 
     ``write`` takes framed bytes; it is the transport's own ``write`` as long as the reader keeps
-    up and does not want frames compressed, which *deflate* does. ``closing`` is set once and for
-    good; from then on nothing but a close frame is sent.
+    up and does not want frames compressed, which *deflate* does. ``key`` is the key of the
+    application that the client came with. ``closing`` is set once and for good; from then on
+    nothing but a close frame is sent.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
         "client_events",
         "closing",
         "hub",
+        "key",
         "memberships",
         "node",
         "peer",
@@ -87,12 +89,14 @@ class Connection(asyncio.Protocol):
         transport: asyncio.Transport,
         session: Session,
         peer: Peer,
+        key: str,
         deflate: Deflate | None = None,
     ) -> None:
         self.node = node
         self.hub = hub
         self.session = session
         self.peer = peer
+        self.key = key
         self.client = ""
         self.since = time.time()
         self.closing = False

@@ -51,16 +51,10 @@ class Entering(asyncio.Protocol):
         hub = self._hub
         hub.entering -= 1
         if not self._gone:
-            self._entered = self._enter(self._refusal(admitted))
+            self._entered = self._enter(_refusal(admitted))
             if self._unread is not None:
                 self._hand_over(self._entered, self._unread)
         hub.count_connections()
-
-    def _refusal(self, admitted: bool | Refusal) -> Closing | None:
-        if isinstance(admitted, Refusal):
-            # Nobody knows whether there is room: the client is to come back, not to give up.
-            return self._hub.refusal or errors.ENGINE_UNAVAILABLE
-        return self._hub.refusal if admitted else errors.OVER_QUOTA
 
     def _hand_over(self, entered: asyncio.Protocol, unread: bytes) -> None:
         self._transport.set_protocol(entered)
@@ -75,3 +69,10 @@ class Entering(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
         self._left()
+
+
+def _refusal(admitted: bool | Refusal) -> Closing | None:
+    if isinstance(admitted, Refusal):
+        # Nobody knows whether there is room: the client is to come back, not to give up.
+        return errors.ENGINE_UNAVAILABLE
+    return None if admitted else errors.OVER_QUOTA

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from herenow.apps.base import App, Apps
@@ -19,6 +19,13 @@ _NOT_PUBLISHED: Final = Closing(
 )
 
 
+class Found(NamedTuple):
+    """An application, and by which of its keys: the string that it keeps itself."""
+
+    app: App
+    key: str
+
+
 def check_version(query: str) -> Closing | None:
     """Judge the ``protocol`` parameter (§2.2)."""
     version = parse_query(query).get("protocol")
@@ -29,7 +36,7 @@ def check_version(query: str) -> Closing | None:
     return None if int(version) in _SUPPORTED else errors.UNSUPPORTED_VERSION
 
 
-def find_app(path: str, query: str, prefix: str, apps: Apps) -> App | Closing:
+def find_app(path: str, query: str, prefix: str, apps: Apps) -> Found | Closing:
     """The application that a WebSocket on *path* asks for."""
     head = f"{prefix}/app/"
     key = unquote(path[len(head) :])
@@ -38,7 +45,12 @@ def find_app(path: str, query: str, prefix: str, apps: Apps) -> App | Closing:
     refused = check_version(query)
     if refused is not None:
         return refused
-    return apps.by_key(key) or errors.unknown_app(key)
+    app = apps.by_key(key)
+    pair = app.pair_of(key) if app is not None else None
+    if app is not None and pair is not None:
+        return Found(app, pair.key)
+    # One who is not known yet is to come back, not to give up.
+    return errors.unknown_app(key) if apps.complete else errors.STORE_UNAVAILABLE
 
 
 def check_app(

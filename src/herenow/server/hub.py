@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from herenow.apps.base import App
 from herenow.cluster.base import Bus, Ledger, Publication, SubjectKind, Transition
-from herenow.protocol.errors import APP_DISABLED, Closing, unknown_app
+from herenow.protocol.errors import APP_DISABLED, TLS_REQUIRED, Closing, unknown_app
 from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
 from herenow.server.channels import Channel
 from herenow.server.counters import Counters
 from herenow.server.delivery import Deliveries
 from herenow.server.presence import PresenceChannel
-from herenow.server.timers import Timer, TimerWheel
+from herenow.server.timers import TimerWheel
 from herenow.server.users import Users
 from herenow.webhooks.events import CacheMiss, Sink
 
@@ -28,8 +27,8 @@ CACHE_MISS_INTERVAL_SECONDS: Final = 10.0
 class Hub:
     """Everything here belongs to one application; nothing of it is reachable from another's hub.
 
-    ``entering`` counts the connections that wait to be admitted; ``refusal`` is why none may come
-    since the application was changed.
+    ``entering`` counts the connections that wait to be admitted. ``gone``: the application was
+    deleted, and what is here is the last of it.
     """
 
     def __init__(
@@ -50,13 +49,12 @@ class Hub:
         self.timers = timers
         self.counters = counters
         self.ledger_ids = ledger_ids
-        self._cache_misses: dict[str, Timer] = {}
         self.deliveries = deliveries
         self.connections: dict[str, Connection] = {}
         self.channels: dict[str, Channel] = {}
         self.users = Users(self)
         self.entering = 0
-        self.refusal: Closing | None = None
+        self.gone = False
 
     def add(self, connection: Connection) -> None:
         self.connections[connection.session.socket_id] = connection
@@ -87,8 +85,6 @@ class Hub:
 
     def deliver(self, publication: Publication) -> None:
         """Send an event to those who are on its channel here."""
-        if publication.cached:
-            self.stored_cache(publication.channel)
         channel = self.channels.get(publication.channel)
         if channel is None:
             return
@@ -115,32 +111,35 @@ class Hub:
             known.publish_count()
 
     def change(self, app: App | None) -> None:
-        """Go on with *app*; if it is disabled or gone, every connection is closed."""
+        """Go on with *app*, ``None`` if it is gone; connections it does not allow are closed.
+
+        Who is sent to TLS comes back at once and has a grace; the others have none.
+        """
+        self.gone = app is None
         if app is not None:
             self.app = app
-            self.refusal = None if app.enabled else APP_DISABLED
-        else:
-            self.refusal = unknown_app(self.app.keys[-1].key)
         for connection in list(self.connections.values()):
-            if self.refusal is not None:
-                connection.close(self.refusal, grace=0)
-            else:
-                connection.session.rules = self.app
+            connection.session.rules = self.app
+            refused = self.refuses(connection.key, secure=connection.peer.secure)
+            if refused is not None:
+                connection.close(refused, None if refused is TLS_REQUIRED else 0)
+
+    def refuses(self, key: str, *, secure: bool) -> Closing | None:
+        """Why a connection with *key* may not be here, as the application is now."""
+        if self.gone or self.app.pair_of(key) is None:
+            return unknown_app(key)
+        if not self.app.enabled:
+            return APP_DISABLED
+        return TLS_REQUIRED if self.app.tls_only and not secure else None
 
     def missed_cache(self, channel: str) -> None:
         """Tell the application that a cache channel is empty, once in ten seconds a channel."""
-        if channel not in self._cache_misses:
-            forget = partial(self.stored_cache, channel)
-            self._cache_misses[channel] = self.timers.call_later(
-                CACHE_MISS_INTERVAL_SECONDS, forget
-            )
-            self.sink.emit(CacheMiss(self.app.id, channel))
 
-    def stored_cache(self, channel: str) -> None:
-        """A value is stored, or the last miss long ago: the next miss is news again."""
-        timer = self._cache_misses.pop(channel, None)
-        if timer is not None:
-            timer.cancel()
+        def tell(is_first: bool) -> None:
+            if is_first:
+                self.sink.emit(CacheMiss(self.app.id, channel))
+
+        self.bus.first_miss(self.app.id, channel, CACHE_MISS_INTERVAL_SECONDS, tell)
 
     def apply(self, transition: Transition) -> None:
         """Repeat to those concerned here what the ledger decided."""

@@ -26,6 +26,7 @@ from herenow.server.counters import Counters
 from herenow.server.delivery import Deliveries
 from herenow.server.entrance import Entering
 from herenow.server.front import Peer
+from herenow.server.handshake import Found
 from herenow.server.hub import Hub
 from herenow.server.limits import DROP_BEYOND, Addresses
 from herenow.server.refusing import RefusedConnection
@@ -194,19 +195,22 @@ class Node:
             raise
 
     def _open(self, transport: asyncio.Transport, request: Request, peer: Peer) -> asyncio.Protocol:
-        app = self._judge(request, peer)
-        if isinstance(app, Closing):
-            return self._refuse(transport, app, peer)
+        found = self._judge(request, peer)
+        if isinstance(found, Closing):
+            return self._refuse(transport, found, peer)
+        app, key = found
         hub = self.hub(app)
         if not app.limits.max_connections:
-            return self._welcome(transport, hub, request, peer)
+            return self._welcome(transport, hub, key, request, peer)
 
         def enter(refused: Closing | None) -> asyncio.Protocol:
+            # The application may have been changed meanwhile.
+            refused = hub.refuses(key, secure=peer.secure) or refused
             if refused is None and self.draining:
                 refused = errors.RECONNECT
             if refused is not None:
                 return self._refuse(transport, refused, peer)
-            return self._welcome(transport, hub, request, peer)
+            return self._welcome(transport, hub, key, request, peer)
 
         return Entering(hub, transport, enter, lambda: self.released(peer)).begin()
 
@@ -221,12 +225,12 @@ class Node:
         return RefusedConnection(transport, closing, self.timers, lambda: self.released(peer))
 
     def _welcome(
-        self, transport: asyncio.Transport, hub: Hub, request: Request, peer: Peer
+        self, transport: asyncio.Transport, hub: Hub, key: str, request: Request, peer: Peer
     ) -> Connection:
         session = Session(self._socket_id(hub), hub.app)
         agreement = self.negotiate(request)
         deflate = self._compression.deflate(agreement.window_bits) if agreement else None
-        connection = Connection(self, hub, transport, session, peer, deflate)
+        connection = Connection(self, hub, transport, session, peer, key, deflate)
         connection.client = _client_of(request.query)
         hub.add(connection)
         self.counters.connections_opened += 1
@@ -239,16 +243,18 @@ class Node:
             return None
         return negotiate(request.headers.get("sec-websocket-extensions", ""))
 
-    def _judge(self, request: Request, peer: Peer) -> App | Closing:
+    def _judge(self, request: Request, peer: Peer) -> Found | Closing:
         if self.draining:
             return errors.RECONNECT
         maximum = self.settings.max_descriptors
         if maximum and self._sockets > maximum - DESCRIPTOR_RESERVE:
             self._over_capacity()
             return errors.OVER_CAPACITY
-        app = handshake.find_app(request.path, request.query, self.settings.path_prefix, self.apps)
-        if isinstance(app, Closing):
-            return app
+        prefix = self.settings.path_prefix
+        found = handshake.find_app(request.path, request.query, prefix, self.apps)
+        if isinstance(found, Closing):
+            return found
+        app = found.app
         if self._addresses.is_over(peer.address):
             return errors.ADDRESS_OVER_LIMIT
         refused = handshake.check_app(
@@ -259,7 +265,7 @@ class Node:
             origin=request.headers.get("origin"),
             connections=len(self.hub(app).connections),
         )
-        return app if refused is None else refused
+        return found if refused is None else refused
 
     @staticmethod
     def _socket_id(hub: Hub) -> str:

@@ -87,6 +87,10 @@ Event = (
 )
 
 
+# These are never written down: what cannot be delivered while the process lives is lost.
+Volatile = ClientEvent | CacheMiss | SubscriptionCount
+
+
 class Sink(Protocol):
     """Takes events as they come about; must not block and must not raise."""
 

@@ -109,12 +109,17 @@ class _Runtime:
             values.append(self._value(value[i]))
         return values
 
+    def _listed(self, value: Any) -> Any:
+        if type(value) is list:
+            return self._lua.table_from([self._listed(each) for each in value])
+        return False if value is None else value
+
     def _invoke(self, name: bytes, *args: Any) -> tuple[Any, ...]:
         assert self.server is not None
         arguments = [arg if type(arg) is bytes else _argument(arg) for arg in args]
         result = self.server.execute(name.upper(), arguments)
         if type(result) is list:
-            values = [False if value is None else value for value in result]
+            values = [self._listed(value) for value in result]
             return (1, *values) if len(values) <= 100 else (0, self._lua.table_from(values))
         if result is OK:
             return (2, OK)

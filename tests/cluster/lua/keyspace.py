@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 Value: TypeAlias = "bytes | Hash | SortedSet | Stream"
-Result: TypeAlias = bytes | int | list[bytes | None] | None
+Result: TypeAlias = "bytes | int | Sequence[Result] | None"
 Command: TypeAlias = Callable[["KeySpace", Sequence[bytes]], Result]
 T = TypeVar("T", bound="bytes | Hash | SortedSet | Stream")
 
@@ -71,10 +71,26 @@ def _score_of(item: tuple[float, bytes]) -> float:
 
 
 class Stream(list[tuple[bytes, ...]]):
-    """The fields of each entry; ids are left out, no two servers make the same."""
+    """The fields of each entry; ``ids`` are of this server, no two make the same."""
+
+    def __init__(self, entries: Iterable[tuple[bytes, ...]] = ()) -> None:
+        super().__init__(entries)
+        self.ids: list[bytes] = []
+        self.added = 0
 
     def copy(self) -> Stream:
-        return Stream(self)
+        copy = Stream(self)
+        copy.ids, copy.added = list(self.ids), self.added
+        return copy
+
+    def add(self, fields: tuple[bytes, ...]) -> bytes:
+        self.added += 1
+        self.append(fields)
+        self.ids.append(b"%d-0" % self.added)
+        return self.ids[-1]
+
+    def cut(self, first: int, last: int) -> None:
+        del self[first:last], self.ids[first:last]
 
 
 class KeySpace:
@@ -173,8 +189,13 @@ def hincrby(space: KeySpace, args: Sequence[bytes]) -> Result:
 
 
 def zadd(space: KeySpace, args: Sequence[bytes]) -> Result:
-    key, score, member = args
-    return int(space.make(key, SortedSet).put(member, float(score)))
+    key, *options, score, member = args
+    if options not in ([], [b"GT"]):
+        raise CommandError(f"ERR expected GT or nothing, got {options}")
+    found = space.make(key, SortedSet)
+    if options and member in found and found[member] >= float(score):
+        return 0
+    return int(found.put(member, float(score)))
 
 
 def zrem(space: KeySpace, args: Sequence[bytes]) -> Result:
@@ -225,6 +246,19 @@ def zremrangebyscore(space: KeySpace, args: Sequence[bytes]) -> Result:
         found.drop(member)
     space.forget_if_empty(key)
     return len(between)
+
+
+def zremrangebyrank(space: KeySpace, args: Sequence[bytes]) -> Result:
+    key, first, last = args
+    found = space.find(key, SortedSet)
+    if found is None:
+        return 0
+    end = int(last) + 1
+    ranked = list(found.order()[int(first) : end if end else None])
+    for _, member in ranked:
+        found.drop(member)
+    space.forget_if_empty(key)
+    return len(ranked)
 
 
 def _listed(order: list[tuple[float, bytes]], options: list[bytes]) -> Result:
@@ -280,15 +314,59 @@ def exists(space: KeySpace, args: Sequence[bytes]) -> Result:
     return int(key in space.keys)
 
 
+def _id(text: bytes) -> tuple[int, int]:
+    time, _, number = b"0-0".partition(b"-") if text == b"-" else text.partition(b"-")
+    return int(time), int(number)
+
+
+def hexists(space: KeySpace, args: Sequence[bytes]) -> Result:
+    key, field = args
+    return int(field in _hash(space, key))
+
+
+def hscan(space: KeySpace, args: Sequence[bytes]) -> Result:
+    """Small hashes come at once, as a server has them."""
+    key, cursor, count, _ = args
+    if (cursor, count) != (b"0", b"COUNT"):
+        raise CommandError(f"ERR expected 0 COUNT n, got {args[1:]}")
+    return [b"0", [part for item in _hash(space, key).items() for part in item]]
+
+
 def xadd(space: KeySpace, args: Sequence[bytes]) -> Result:
     key, maxlen, about, most, made, *fields = args
     if (maxlen, about, made) != (b"MAXLEN", b"~", b"*") or not fields or len(fields) % 2:
         raise CommandError(f"ERR expected MAXLEN ~ n * and fields, got {args[1:]}")
     stream = space.make(key, Stream)
-    stream.append(tuple(fields))
+    made = stream.add(tuple(fields))
     if len(stream) >= int(most) + 100:  # a server trims whole blocks of entries as well
-        del stream[:100]
-    return b"%d-0" % (space.time // 1000)
+        stream.cut(0, 100)
+    return made
+
+
+def xdel(space: KeySpace, args: Sequence[bytes]) -> Result:
+    key, made = args
+    stream = space.find(key, Stream)
+    if stream is None or made not in stream.ids:
+        return 0
+    index = stream.ids.index(made)
+    stream.cut(index, index + 1)
+    return 1
+
+
+def xrange(space: KeySpace, args: Sequence[bytes]) -> Result:
+    key, first, last, *count = args
+    if last != b"+" or count[:1] != [b"COUNT"]:
+        raise CommandError(f"ERR expected + and COUNT n, got {args[2:]}")
+    stream = space.find(key, Stream)
+    if stream is None:
+        return []
+    lowest = _id(first)
+    found: list[Result] = [
+        [made, list(fields)]
+        for made, fields in zip(stream.ids, stream, strict=True)
+        if _id(made) >= lowest
+    ]
+    return found[: int(count[1])]
 
 
 COMMANDS: Final[dict[bytes, Command]] = {
@@ -296,22 +374,28 @@ COMMANDS: Final[dict[bytes, Command]] = {
     b"EXISTS": exists,
     b"GET": get,
     b"HDEL": hdel,
+    b"HEXISTS": hexists,
     b"HGET": hget,
     b"HGETALL": hgetall,
     b"HINCRBY": hincrby,
     b"HKEYS": hkeys,
     b"HLEN": hlen,
     b"HMGET": hmget,
+    b"HSCAN": hscan,
     b"HSET": hset,
     b"PEXPIRE": pexpire,
     b"PTTL": pttl,
     b"SET": set_,
+    b"UNLINK": del_,
     b"XADD": xadd,
+    b"XDEL": xdel,
+    b"XRANGE": xrange,
     b"ZADD": zadd,
     b"ZCARD": zcard,
     b"ZRANGE": zrange,
     b"ZRANGEBYSCORE": zrangebyscore,
     b"ZREM": zrem,
+    b"ZREMRANGEBYRANK": zremrangebyrank,
     b"ZREMRANGEBYSCORE": zremrangebyscore,
     b"ZSCORE": zscore,
 }

@@ -14,6 +14,7 @@ START: Final = 1_700_000_000_000_000
 ROOM: Final = "1/p/presence-room"
 HOOKS: Final = 1
 DECIDES: Final = 2
+KEEP: Final = 3_600 * SECOND
 
 
 class Member(NamedTuple):
@@ -65,8 +66,12 @@ class Partition:
         self.time += round(seconds * SECOND)
 
     def heard(self) -> list[str]:
-        """What was published since the last time, without epoch and numbers."""
-        messages = [_plain(channel, payload) for channel, payload in self.server.published]
+        """What was published since the last time, without epoch, numbers and calls of readers."""
+        messages = [
+            _plain(channel, payload)
+            for channel, payload in self.server.published
+            if not channel.endswith(b":out")
+        ]
         self.server.published.clear()
         return messages
 
@@ -96,7 +101,7 @@ class Partition:
     def names(self) -> set[str]:
         """Which keys there are, without those that each partition has always."""
         names = {key.decode().removeprefix(f"{BASE}:") for key in self.server.dump()}
-        return names - {"state", "lease", "token", "out"}
+        return names - {"state", "lease", "token", "out", "seen"}
 
 
 class Node:
@@ -119,7 +124,7 @@ class Node:
         return status
 
     def beat(self, since: int | str = "") -> list[Reply]:
-        return self.ask("beat", since)
+        return self.ask("beat", since, KEEP)
 
     def join(
         self,

@@ -59,6 +59,16 @@ def test_the_last_cached_event_counts(server: Server) -> None:
     assert listed(server.call("cached", [BASE], [*HEAD, "1/cache-a"]))[3:5] == [b"e2", b"2"]
 
 
+def test_one_miss_is_the_first_until_something_is_kept(server: Server) -> None:
+    for expected in (b"first", b"again"):
+        miss = server.call("miss", [BASE], [*HEAD, "1/cache-room", 60_000])
+        assert miss == [expected, 0, 0]
+    publish(server, (3, "1/cache-room", "e", 100, "data"))
+    assert server.call("miss", [BASE], [*HEAD, "1/cache-room", 100]) == [b"first", 0, 0]
+    pass_time(server, 0.2)
+    assert server.dump() == {}
+
+
 def test_all_nodes_are_told(partition: Partition) -> None:
     assert partition.ask("tell", "a 1") == [b"told"]
     assert partition.heard() == ["control: a 1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.lua.partition import HOOKS, LEASE, ROOM, START, Partition
+from cluster.lua.partition import HOOKS, KEEP, LEASE, ROOM, SECOND, START, Partition
 
 
 def beat_until(partition: Partition, seconds: float, *names: str) -> None:
@@ -10,7 +10,7 @@ def beat_until(partition: Partition, seconds: float, *names: str) -> None:
     for _ in range(round(seconds)):
         partition.wait(1)
         for name in names:
-            partition.ask("beat", name, 1, partition.epoch, "")
+            partition.ask("beat", name, 1, partition.epoch, "", KEEP)
 
 
 def test_a_node_that_does_not_beat_is_reaped(partition: Partition) -> None:
@@ -229,3 +229,17 @@ def test_a_node_is_reaped_over_many_rooms(partition: Partition) -> None:
         for line in (f"r {room} bob", f"v 1/presence-{number}")
     ]
     assert ROOM not in partition.outbox()
+
+
+def test_users_seen_long_ago_are_forgotten_in_batches(partition: Partition) -> None:
+    a = partition.settled("a")
+    for number in range(600):
+        a.join(f"user{number}", number, subject=f"1/u/user{number}")
+        a.leave(number)
+    seen = partition.key("seen")
+    assert isinstance(seen, list)
+    assert len(seen) == 600
+    partition.wait(KEEP / SECOND + 1)
+    assert a.beat() == [b"beat", 1]
+    assert a.beat() == [b"beat", 0]
+    assert partition.key("seen") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster.lua.fake import FakeServer
 from cluster.lua.partition import LEASE, ROOM, SECOND, START, Partition
 
 USER = "1/u/alice"
@@ -264,3 +265,20 @@ def test_since_is_the_engines_time(partition: Partition) -> None:
     a.join("alice", 1)
     assert a.roster()["alice"].since == START + round(3.5 * SECOND)
     assert LEASE == 5 * SECOND
+
+
+def test_one_question_about_a_user_looks_at_some_channels(partition: Partition) -> None:
+    """All of them come, in several answers where the server has a table of many."""
+    a = partition.settled("a")
+    for number in range(1500):
+        user = "alice" if number % 3 == 0 else "bob"
+        a.join(user, number, subject=f"1/p/presence-{number}")
+    found: list[object] = []
+    cursor, calls = b"0", 0
+    while not calls or cursor != b"0":
+        _, _, _, _, _, following, *names = a.ask("user", "1", "alice", cursor, 500)
+        assert isinstance(following, bytes)
+        cursor, calls = following, calls + 1
+        found += names
+    assert set(found) == {f"presence-{number}".encode() for number in range(0, 1500, 3)}
+    assert calls > 1 or isinstance(partition.server, FakeServer)

@@ -46,6 +46,8 @@ def test_an_entry_has_what_a_webhook_needs(partition: Partition) -> None:
     partition.wait(2)
     a.beat()
     first, second, third, fourth = (dict(entry) for entry in entries(partition))
+    numbers = [int(entry.pop(b"n")) for entry in (first, second, third, fourth)]
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
     seq = partition.seq - 1
     assert second == {
         b"k": b"a",

@@ -29,6 +29,7 @@ class Walk:
         self.nodes: dict[str, tuple[int, int]] = {}
         self.subscriptions = 0
         self.epoch = 0
+        self.seq = 0
         self.made = 0
 
     def hello(self) -> Call:
@@ -94,9 +95,9 @@ class Walk:
         return [self.random.choice(NAMES), self.random.choice([0, 0, 1, 2, 150]), self.flags()]
 
 
-_UNFENCED: Final = {"publish", "cached", "tell", "deploy", "spend"}
+_UNFENCED: Final = {"publish", "cached", "miss", "tell", "deploy", "spend"}
 _OWN: Final[dict[str, Callable[[Walk], list[Argument]]]] = {
-    "beat": lambda w: [w.random.choice(["", "0"])],
+    "beat": lambda w: [w.random.choice(["", "0"]), w.random.choice([0, 5 * SECOND])],
     "join": Walk.join,
     "leave": lambda w: [w.subscription(), w.grace()],
     "roster": lambda w: [w.subject()],
@@ -110,8 +111,13 @@ _OWN: Final[dict[str, Callable[[Walk], list[Argument]]]] = {
     "channels": lambda w: ["1", w.random.choice(["", "r"])],
     "totals": lambda w: ["1"],
     "online": lambda w: ["1/u/alice", "1/u/bob"],
+    "difference": lambda w: [w.subject(), w.random.choice([0, w.seq])],
+    "user": lambda w: ["1", w.random.choice(USERS), "0", 100],
+    "users": lambda w: ["1", w.random.randint(0, 2), "alice", "bob", "c d"],
+    "unsee": lambda w: ["1", w.random.choice(USERS)],
     "terminate": lambda w: ["1/u/alice"],
     "spend": lambda w: [f"app{w.random.random()}", w.random.randint(1, 5), 3],
+    "miss": lambda w: [w.random.choice(["1/cache-a", "1/cache-b"]), 3_600_000],
     "publish": lambda w: [f"bus:{BASE}", "1/cache-a", "e 1 -\n{}", 3_600_000, w.info()],
     "tell": lambda w: ["a 1"],
     "probe": lambda w: [],
@@ -138,15 +144,21 @@ def test_the_fake_server_does_what_a_real_one_does(real: RealServer, seed: int) 
         assert known(fake) == known(real), what
         if isinstance(expected, list) and isinstance(expected[1], int) and expected[1]:
             walk.epoch = expected[1]
+            if isinstance(expected[2], int) and walk.random.random() < 0.5:
+                walk.seq = expected[2]
 
 
 def in_order(script: str, reply: Reply) -> Reply:
     """A roster comes in whatever order the server keeps its hash."""
-    if script not in ("roster", "restore"):
-        return reply
     assert isinstance(reply, list)
-    members = [reply[i : i + 2] for i in range(4, len(reply), 2)]
-    return [*reply[:4], *sorted(members, key=repr)]
+    if script in ("roster", "restore"):
+        head = 4
+    elif script == "difference" and reply[4:5] == [1]:
+        head = 5
+    else:
+        return reply
+    members = [reply[i : i + 2] for i in range(head, len(reply), 2)]
+    return [*reply[:head], *sorted(members, key=repr)]
 
 
 def known(server: FakeServer | RealServer) -> dict[bytes, object]:

@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cluster.engines import START, LedgerEngine
-from cluster.lua.fake import FakeServer
+from cluster.engines import START, LedgerEngine, ManualClock
+from cluster.lua.fake import FakeServer, Server
 from cluster.lua.keyspace import Stream
 from herenow.cluster.base import Ledger, Occupancy, Subject, Transition, TransitionKind
 from herenow.cluster.partitions.engine import Answer, Answered, Argument, Session, Subscriber
 from herenow.cluster.partitions.ledger import PartitionedLedger
 from herenow.cluster.partitions.numbers import INTERVAL_SECONDS
 from herenow.cluster.partitions.placement import decode, subject_of
+from herenow.cluster.seen import KEEP_SECONDS
 
 LEASE: Final = 5.0
 PARTITIONS: Final = 4
@@ -29,8 +30,8 @@ class DirectEngine:
 
     partitions = PARTITIONS
 
-    def __init__(self, time: Callable[[], float]) -> None:
-        self.server = FakeServer()
+    def __init__(self, time: Callable[[], float], server: Server | None = None) -> None:
+        self.server: Server = server if server is not None else FakeServer()
         self._time = time
         self.executed: Callable[[], None] = lambda: None
         self.announced: Callable[[str, str, int], None] = lambda app, channel, number: None
@@ -84,9 +85,14 @@ class DirectEngine:
                 app, name = decode(channel).split(":b:", 1)[1].split("/", 1)
                 self.announced(app, name, int(payload[2:]))
 
+    def _turn_to(self, now: int) -> None:
+        """What expires in a real server does so by its own clock."""
+        if isinstance(self.server, FakeServer):
+            self.server.time = now
+
     def _run(self, script: str, partition: int, args: Sequence[Argument]) -> Answer:
         now = round(self._time() * 1e6)
-        self.server.time = now
+        self._turn_to(now)
         head = (now, "history", round(LEASE * 1e6), f"bus:{{{partition}}}", "PUBLISH", 100_000)
         answer = self.server.call(script, [f"herenow:{{{partition}}}"], [*head, *args])
         self.executed()
@@ -99,14 +105,25 @@ class PartitionedLedgerEngine(LedgerEngine):
     """Two leases old at the start, so that nothing is uncertain."""
 
     vacancy_counts_from_anybody = False
+    histories = 256 * PARTITIONS
+    keep_seconds = KEEP_SECONDS
     first_revision = (START - 2 * LEASE) * 1_000_000
+
+    def make_server(self) -> Server:
+        return FakeServer()
+
+    def keep_for(self, seconds: float) -> None:
+        self.keep_seconds = seconds
+        self.ledger = self.start()
+        self.ledger.attach(self)
 
     def count_all(self) -> None:
         self.advance(INTERVAL_SECONDS)
 
     def start(self) -> Ledger:
+        self.clock = ManualClock()
         self.clock.advance(-2 * LEASE)
-        self.engine = DirectEngine(self.clock.time)
+        self.engine = DirectEngine(self.clock.time, self.make_server())
         self.partitioned = PartitionedLedger(
             self.engine,
             self.clock,
@@ -114,6 +131,7 @@ class PartitionedLedgerEngine(LedgerEngine):
             lease_seconds=LEASE,
             hold_seconds=20,
             flags_of=lambda app: 1,
+            keep_seconds=self.keep_seconds,
         )
         self.engine.executed = self._read_outbox
         self.engine.announced = self.partitioned.announced
@@ -141,6 +159,8 @@ class PartitionedLedgerEngine(LedgerEngine):
         return self.clock.pending < pending
 
     def _read_outbox(self) -> None:
+        if not isinstance(self.engine.server, FakeServer):
+            return
         for key, value in list(self.engine.server.keys.items()):
             if isinstance(value, Stream):
                 entries = value[self._read.get(key, 0) :]

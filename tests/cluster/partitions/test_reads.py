@@ -13,6 +13,8 @@ from herenow.cluster.base import (
     Refusal,
     Roster,
     Totals,
+    UserPresence,
+    UserState,
 )
 from herenow.cluster.partitions.engine import Answered, Reply, Session
 from herenow.cluster.partitions.ledger import PartitionedLedger
@@ -37,6 +39,24 @@ def test_a_roster_of_a_young_epoch_is_not_complete(scene: Scene) -> None:
     scene.ledger.roster(ROOM, answers.append)
     scene.engine.answer("roster", b"roster", 1, seq=120)
     assert answers == [Roster((), 120, complete=False)]
+
+
+def test_a_user_is_looked_for_in_some_channels_at_a_time(scene: Scene) -> None:
+    """A channel that comes twice is one; of the state the last answer holds."""
+    scene.begin()
+    answers: list[UserPresence | Refusal] = []
+    scene.ledger.user("1", "anna", answers.append)
+    first = scene.engine.answer("user", b"user", 1, 9, b"", b"", b"77", b"presence-b")
+    assert answers == []
+    anna = record(b"{}", 5, 9, 1, 3_000_000)
+    pages: list[Reply] = [b"presence-a", b"presence-b"]
+    last = scene.engine.answer("user", b"user", 0, 9_000_000, anna, b"", b"0", *pages)
+    assert [call.own[:3] for call in (first, last)] == [
+        ["1", b"anna", b"0"],
+        ["1", b"anna", b"77"],
+    ]
+    state = UserState(3.0, 1, 9.0)
+    assert answers == [UserPresence(state, ("presence-a", "presence-b"), complete=False)]
 
 
 def test_channels(scene: Scene) -> None:

@@ -28,6 +28,8 @@ HOUSE = f"{PREFIX}:{{{ROOM_PARTITION}}}"
 HOME_PARTITION = home_of("1", PARTITIONS)
 HOME = f"{PREFIX}:{{{HOME_PARTITION}}}"
 SUBJECT = f"1/p/{ROOM}"
+HOOKED = f"{PREFIX}:{{{partition_of('1', 'presence-hooked', PARTITIONS)}}}"
+ENDPOINT = "00ff00ff00ff00ff"
 SECOND = 1_000_000
 
 
@@ -70,6 +72,17 @@ class Node:
         partition = partition_of("1", channel, PARTITIONS)
         await self.call("count", partition, f"1/{channel}", number, 2)
 
+    async def hook(self, channel: str, *users: str) -> None:
+        """Have an endpoint told of members, the first of whom goes."""
+        partition = partition_of("1", channel, PARTITIONS)
+        await self.call("claim", partition, "take")
+        await self.call("known", partition, 1, "1", ENDPOINT)
+        facts = [(f"m{user}", 1) for user in users] + [(f"m{users[0]}", 0)]
+        for member, holds in facts:
+            change = ("", 1, ENDPOINT, f"c{channel}", member, holds, 0, "{}")
+            await self.call("settle", partition, 0, *change)
+        await self.call("note", partition, ENDPOINT, "answer", "503")
+
     async def connections(self, number: int) -> None:
         await self.call("admit", HOME_PARTITION, "1", number, 0)
 
@@ -88,6 +101,7 @@ async def deployment(valkey: Valkey) -> AsyncIterator[tuple[Node, Node]]:
         for subscription, grace in ((0, 60), (1, 0)):
             await one.leave(subscription, grace)
             await other.leave(subscription, 0)
+        await one.hook("presence-hooked", "alice", "bob")
         for node in (one, other):
             await node.count("room", 3)
             await node.count("room", 2)
@@ -199,6 +213,22 @@ DAMAGE: dict[str, tuple[Damage, set[tuple[Problem, str]]]] = {
             (Problem.PARTITION_WRONG, "1/p/elsewhere"),
             (Problem.UNREADABLE, f"{HOUSE}:m:{SUBJECT}"),
         },
+    ),
+    "a user who is listed and not signed in": (
+        lambda v: v.command("HSET", f"{HOUSE}:u:1", "nobody", 1),
+        {(Problem.ONLINE_DIFFERS, "1")},
+    ),
+    "a webhook event that waits in no queue": (
+        lambda v: v.command("DEL", f"{HOOKED}:w:q:{ENDPOINT}"),
+        {(Problem.EVENTS_ASTRAY, ENDPOINT)},
+    ),
+    "a fact that is told and not counted": (
+        lambda v: v.command("DEL", f"{HOOKED}:w:lane:{ENDPOINT}"),
+        {(Problem.FACTS_DIFFER, "cpresence-hooked")},
+    ),
+    "a key of webhooks that no node writes": (
+        lambda v: v.command("HSET", f"{HOOKED}:w:z:{ENDPOINT}", "a", 1),
+        {(Problem.UNREADABLE, f"{HOOKED}:w:z:{ENDPOINT}")},
     ),
     "a partition that there is not": (
         lambda v: v.command("HSET", f"{PREFIX}:{{99}}:state", "epoch", 1),

@@ -121,7 +121,9 @@ def _own(
 
 SCRIPTS: Final[dict[str, Make]] = {
     "hello": Caller.hello,
-    "beat": _own(Caller.session, lambda c, n: ["" if n[1] % 2 else c.epoch]),
+    "beat": _own(
+        Caller.session, lambda c, n: ["" if n[1] % 2 else c.epoch, 5 * SECOND * (n[2] % 3)]
+    ),
     "join": Caller.join,
     "leave": _own(Caller.session, lambda c, n: [n[1] + 3 * n[2], pick(GRACES, n[3])]),
     "roster": _own(Caller.session, lambda c, n: [pick(SUBJECTS, n[1])]),
@@ -138,6 +140,10 @@ SCRIPTS: Final[dict[str, Make]] = {
     "channels": _own(Caller.session, lambda c, n: ["1", ("", "p", "%")[n[1] % 3]]),
     "totals": _own(Caller.session, lambda c, n: [("1", "2")[n[1] % 2]]),
     "online": _own(Caller.session, lambda c, n: [*SUBJECTS[n[1] % 3 :]]),
+    "difference": _own(Caller.session, lambda c, n: [pick(SUBJECTS, n[1]), c.epoch + n[2]]),
+    "user": _own(Caller.session, lambda c, n: ["1", pick(USERS, n[1]), "0", 100]),
+    "users": _own(Caller.session, lambda c, n: ["1", n[1] % 3, *USERS]),
+    "unsee": _own(Caller.session, lambda c, n: ["1", pick(USERS, n[1])]),
     "terminate": _own(Caller.session, lambda c, n: [pick(SUBJECTS, n[1])]),
     "tell": lambda c, n: [f"a {n[1]}"],
     "probe": lambda c, n: [],

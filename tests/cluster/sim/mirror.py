@@ -60,10 +60,13 @@ class Mirror(FakeServer):
 
 def in_order(reply: Reply) -> Any:
     """A roster comes in whatever order a server keeps its hash."""
-    if not isinstance(reply, list) or reply[0] != b"roster":
+    if not isinstance(reply, list) or reply[0] not in (b"roster", b"difference"):
         return reply
-    members = zip(reply[HEAD::2], reply[HEAD + 1 :: 2], strict=True)
-    return [*reply[:HEAD], *sorted(members, key=repr)]
+    if reply[0] == b"difference" and reply[HEAD] == 0:
+        return reply
+    head = HEAD if reply[0] == b"roster" else HEAD + 1
+    members = zip(reply[head::2], reply[head + 1 :: 2], strict=True)
+    return [*reply[:head], *sorted(members, key=repr)]
 
 
 def _without_buckets(dump: dict[bytes, Any]) -> dict[bytes, Any]:

@@ -58,6 +58,8 @@ public final class Backend {
             case "triggerBatch" -> told(pusher.trigger(events(given.get(0).getAsJsonArray())));
             case "get" -> told(pusher.get(first, parameters(given.get(1).getAsJsonObject())));
             case "authenticate" -> result(JsonParser.parseString(authenticate(given)));
+            case "webhook" -> result(GSON.toJsonTree(pusher.validateWebhookSignature(
+                first, given.get(1).getAsString(), given.get(2).getAsString()).toString()));
             case "offers" -> result(GSON.toJsonTree(named(first).count() > 0));
             case "mostArguments" -> result(GSON.toJsonTree(
                 named(first).mapToInt(Method::getParameterCount).max().orElseThrow()));

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,15 @@ LONG_GRACE: Final = 60.0
 AUTHORIZATION_TIMEOUT: Final = 1.0
 SHORT_CACHE_TTL: Final = 1.0
 QUOTA: Final = 2
+WEBHOOK_EVENTS: Final = (
+    "channel_occupied",
+    "channel_vacated",
+    "member_added",
+    "member_removed",
+    "client_event",
+    "cache_miss",
+    "subscription_count",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,22 @@ def catalogue(leave_grace: float) -> dict[str, App]:
     }
 
 
+def hooked(leave_grace: float, url: Callable[[str], str]) -> dict[str, App]:
+    """Applications whose webhooks go to the *url* of ``/`` and their name."""
+
+    def app(number: int, name: str, events: Sequence[str], **settings: object) -> App:
+        webhook = {"url": url(f"/{name}"), "events": list(events)}
+        grace = {"leave_grace_seconds": leave_grace}
+        return _app(number, webhooks=[webhook], **grace, **settings)
+
+    return {
+        "main": app(1101, "main", WEBHOOK_EVENTS, subscription_count=True),
+        "batched": app(1102, "batched", WEBHOOK_EVENTS, batch_webhooks=True),
+        "members": app(1103, "members", ["member_added", "member_removed"]),
+        "occupancy": app(1104, "occupancy", ["channel_occupied"]),
+    }
+
+
 def read_apps(path: Path) -> dict[str, App]:
     """The applications of a foreign server: a TOML file with a table per name of the catalogue."""
     tables = tomllib.loads(path.read_text())
@@ -83,9 +109,12 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
+        pairs = (f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items())
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return str(value)
 
 

@@ -7,31 +7,57 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-_COUNTING: Final = ("state", "changes", "numbers")
-_MEMBERS: Final = ("state", "changes", "members")
+_COUNTING: Final = ("state", "histories", "changes", "numbers")
+_MEMBERS: Final = ("state", "histories", "changes", "members")
+_HOOKS: Final = ("state", "hooks")
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "admit": _COUNTING,
+    "again": _HOOKS,
     "announce": _COUNTING,
+    "arrivals": _HOOKS,
     "beat": (*_MEMBERS, "numbers", "sweep"),
+    "bury": _HOOKS,
     "bye": ("state", "endings"),
     "cached": (),
     "channel": ("state",),
     "channels": ("state",),
+    "claim": _HOOKS,
     "count": _COUNTING,
+    "delivered": _HOOKS,
     "deploy": ("state",),
+    "depth": _HOOKS,
+    "difference": ("state", "histories"),
+    "drop": _HOOKS,
+    "endpoints": _HOOKS,
+    "events": _HOOKS,
+    "forget": _HOOKS,
     "hello": ("state",),
     "join": _MEMBERS,
+    "known": _HOOKS,
     "leave": _MEMBERS,
+    "miss": (),
+    "note": _HOOKS,
+    "occupants": _HOOKS,
     "online": ("state",),
+    "present": _HOOKS,
     "probe": (),
     "publish": (),
     "ready": ("state", "endings"),
+    "request": _HOOKS,
     "restore": (*_MEMBERS, "rosters"),
+    "revive": _HOOKS,
     "roster": ("state", "rosters"),
+    "settle": _HOOKS,
     "spend": (),
     "tell": (),
-    "terminate": ("state", "changes"),
+    "terminate": ("state", "histories", "changes"),
+    "told": _HOOKS,
     "totals": ("state",),
+    "trim": _HOOKS,
+    "unsee": ("state",),
+    "user": ("state",),
+    "users": ("state",),
+    "waiting": _HOOKS,
 }
 NAMES: Final = tuple(_PARTS)
 

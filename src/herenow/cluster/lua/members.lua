@@ -6,7 +6,10 @@
 -- B:g:<subject>  zset: departing user -> deadline, the same as in B:due
 -- B:e:<node>     hash: subscription -> "<grace> <stamp> <flags> <bytes of subject> <subject><user>"
 -- B:p:<app>      hash: presence channel -> number of members
+-- B:u:<app>      hash: user who is signed in -> 1
 -- B:t:<app>      hash: users signed in, members of presence channels
+-- B:seen         zset: "<app>/<user>" -> engine time when the last connection went by which he was
+--                signed in, or a member of a channel of this partition
 
 local function read_member(subject, user)
   local record = call("HGET", B .. ":m:" .. subject, user)
@@ -32,15 +35,16 @@ local function departure_of(subject, user)
   return "m " .. #subject .. " " .. subject .. user
 end
 
-local function is_told(member)
-  return member.flags % 2 == 1
-end
-
 -- The name of the channel and its number of members; nil for a user.
 local function count_members(subject, by)
   local app, kind, name = match(subject, "^([^/]*)/(%a)/(.*)$")
   if kind ~= "p" then
     add(B .. ":t:" .. app, "users", by)
+    if by > 0 then
+      call("HSET", B .. ":u:" .. app, name, "1")
+    else
+      call("HDEL", B .. ":u:" .. app, name)
+    end
     return nil
   end
   add(B .. ":t:" .. app, "members", by)
@@ -57,11 +61,22 @@ local function cancel_departure(subject, user)
   call("ZREM", B .. ":g:" .. subject, user)
 end
 
+-- A departure that is completed late must not hide a later one.
+local function see(app, user, left)
+  if keep > 0 then
+    call("ZADD", B .. ":seen", "GT", text(left), app .. "/" .. user)
+  end
+end
+
 local function remove(subject, user, member)
   publish_delta("r", member.stamp, member.left, subject, user, member.info)
   call("HDEL", B .. ":m:" .. subject, user)
   local name, members = count_members(subject, -1)
-  if is_told(member) then
+  see(match(subject, "^[^/]*"), user, member.left)
+  if members == 0 then
+    forget_history(subject)
+  end
+  if is_told(member.flags, subject) then
     write_outbox("r", subject, user, member.info, member.left)
     if name and members == 0 then
       write_outbox("v", name, "", "", member.left)
@@ -87,7 +102,7 @@ local function appear(subject, user, member, leaving)
   member.stamp = member.stamp or seq + 1
   publish_delta("a", member.stamp, now, subject, user, member.info)
   write_member(subject, user, member)
-  if is_told(member) then
+  if is_told(member.flags, subject) then
     if name and members == 1 then
       write_outbox("o", name, "", "", now)
     end

@@ -9,14 +9,14 @@
 
 local function change_occupancy(name, app, flags, occupied)
   add(B .. ":t:" .. app, "channels", occupied and 1 or -1)
-  if flags % 2 == 0 then
+  if not is_told(flags, app) then
     return
   end
   local vacancy = "v " .. name
   if occupied then
-    if call("ZREM", B .. ":due", vacancy) == 0 then
-      write_outbox("o", name, "", "", now)
-    end
+    -- Even if nobody was told of the vacancy: who compared meanwhile may have found it.
+    call("ZREM", B .. ":due", vacancy)
+    write_outbox("o", name, "", "", now)
   elseif is_uncertain() then
     call("ZADD", B .. ":due", text(max(recover, clock + 1)), vacancy)
   else

@@ -12,6 +12,7 @@ for i = 1, #KEYS do
   local name, message, ttl, data = ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4]
   if ttl ~= "0" then
     call("SET", KEYS[i] .. ":l:" .. name, #message .. " " .. message .. data, "PX", ttl)
+    call("DEL", KEYS[i] .. ":miss:" .. name)
   end
 end
 for first = 7, #ARGV, 5 do

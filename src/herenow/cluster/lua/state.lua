@@ -2,14 +2,16 @@
 --
 -- B:state  hash: epoch, history it was begun under, born (clock at its begin), recover (clock
 --          until which nobody is declared gone), seq (of the last delta), clock (ledger time),
---          wall (engine time when last read), ticked (clock when the feed last carried something)
+--          wall (engine time when last read), ticked (clock when the feed last carried something),
+--          recorded (how many subjects have a history), keep (µs for which users seen are kept),
+--          written (number of the last entry of the outbox)
 -- B:token  hash: node -> token of its current command connection
 -- B:lease  zset: node -> clock at which its lease ends
 -- B:heir   hash: old node -> node under which its owner registers again
 -- B:due    zset: departures "m <bytes of subject> <subject><user>" and, in a young epoch,
 --          vacancies "v <name>" -> clock at which they are completed
 
-local now, epoch, seq, clock, born, recover, ticked, silent
+local now, epoch, seq, clock, born, recover, ticked, silent, recorded, keep, written
 
 local function read_history()
   if ARGV[2] ~= "" then
@@ -21,7 +23,8 @@ end
 -- What a script changed is written back once, by this.
 local function save()
   call("HSET", B .. ":state", "seq", text(seq), "clock", text(clock), "wall", text(now),
-    "recover", text(recover), "ticked", text(ticked))
+    "recover", text(recover), "ticked", text(ticked), "recorded", text(recorded),
+    "written", text(written))
 end
 
 local function renew_leases()
@@ -53,6 +56,13 @@ local function begin_epoch(history)
     call("ZADD", B .. ":g:" .. subject, text(deadline), user)
   end
 
+  -- What a revision stood for may be lost, too.
+  for _, subject in ipairs(call("ZRANGE", B .. ":asked", 0, -1)) do
+    call("DEL", B .. ":h:" .. subject)
+  end
+  call("DEL", B .. ":asked")
+  recorded = 0
+
   local lost, extended = epoch > 0, clock + 2 * LEASE
   -- Two copies of the same data that are both promoted, with clocks behind, differ in history.
   local mark = 0
@@ -60,6 +70,7 @@ local function begin_epoch(history)
     mark = (31 * mark + history:byte(i)) % 1000003
   end
   epoch, seq = max(now, epoch + 1 + mark), max(now, seq + 1000000)
+  written = max(now, written + 1000000)
   born, ticked = clock, 0
   recover = lost and extended or clock + floor(LEASE / 2)
   call("HSET", B .. ":state", "epoch", text(epoch), "history", history, "born", text(born))
@@ -81,11 +92,13 @@ end
 -- or every node was away, or the engine's clock jumped.
 local function read_state()
   local state = call("HMGET", B .. ":state", "epoch", "history", "born", "recover", "seq", "clock",
-    "wall", "ticked")
+    "wall", "ticked", "recorded", "keep", "written")
   now = read_time()
   epoch, seq = tonumber(state[1] or 0), tonumber(state[5] or 0)
   born, recover = tonumber(state[3] or 0), tonumber(state[4] or 0)
   clock, ticked = tonumber(state[6] or now), tonumber(state[8] or 0)
+  recorded, keep = tonumber(state[9] or 0), tonumber(state[10] or 0)
+  written = tonumber(state[11] or 0)
   local step = now - tonumber(state[7] or now)
   silent = step > LEASE / 2
   if step > 0 and not silent then

@@ -81,11 +81,22 @@ local function reap()
   return false
 end
 
+-- True if there are more.
+local function forget_seen()
+  local old = call("ZRANGEBYSCORE", B .. ":seen", "-inf", text(now - keep), "LIMIT", 0, BATCH)
+  for _, name in ipairs(old) do
+    call("ZREM", B .. ":seen", name)
+  end
+  return #old == BATCH
+end
+
 -- True if it is to be called again soon.
 local function sweep()
+  forget_unasked(BATCH)
+  local more = forget_seen()
   if forget_heirs() then
-    return false
+    return more
   end
-  local more = complete_departures()
+  more = complete_departures() or more
   return reap() or more
 end

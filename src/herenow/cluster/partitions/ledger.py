@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from herenow.cluster.base import (
     ANNOUNCE_EVERY_CHANGE_UP_TO,
@@ -13,6 +13,7 @@ from herenow.cluster.base import (
     Channels,
     ChannelState,
     Clock,
+    Difference,
     Done,
     Follower,
     Joined,
@@ -23,6 +24,8 @@ from herenow.cluster.base import (
     Subject,
     SubjectKind,
     Totals,
+    UserPresence,
+    Users,
 )
 from herenow.cluster.partitions import rosters
 from herenow.cluster.partitions.counters import Counters
@@ -37,15 +40,26 @@ from herenow.cluster.partitions.placement import (
     subject_key,
 )
 from herenow.cluster.partitions.telling import Telling
+from herenow.cluster.partitions.users import (
+    all_of_many,
+    all_of_one,
+    ask_about_user,
+    roster_difference,
+    users_from,
+)
+from herenow.cluster.seen import KEEP_SECONDS
 from herenow.protocol.names import channel_kind
 
 T = TypeVar("T")
+
+_MOST_REVISION: Final = 2**53 - 1
 
 
 class PartitionedLedger(Ledger):
     """One node's part of a ledger that an engine keeps for all.
 
     *node* names this process and no other, ever. *flags_of* an application: 1 if it has webhooks.
+    Users who were seen are kept for *keep_seconds*, 0: not at all.
     Whoever owns the ledger calls ``tick`` about every twentieth of the lease.
     """
 
@@ -58,8 +72,11 @@ class PartitionedLedger(Ledger):
         lease_seconds: float,
         hold_seconds: float,
         flags_of: Callable[[str], int],
+        keep_seconds: float = KEEP_SECONDS,
     ) -> None:
         self.counters = Counters()
+        self.node = node
+        self.partitions = engine.partitions
         self._clock = clock
         self._telling = Telling(clock)
         numbers = count(1)
@@ -68,6 +85,7 @@ class PartitionedLedger(Ledger):
             clock,
             lease_seconds,
             hold_seconds,
+            keep_seconds,
             lambda: f"{node}-{next(numbers)}",
             flags_of,
             self._telling,
@@ -154,6 +172,68 @@ class PartitionedLedger(Ledger):
     def roster(self, subject: Subject, done: Done[Roster | Refusal]) -> None:
         key = subject_key(subject)
         self._of(subject).ask("roster", lambda: [key], rosters.roster, done)
+
+    def difference(self, subject: Subject, since: int, done: Done[Difference | Refusal]) -> None:
+        key = subject_key(subject)
+        # No revision has more digits, and the engine counts in doubles.
+        known = min(max(since, 0), _MOST_REVISION)
+        self._of(subject).ask("difference", lambda: [key, known], roster_difference, done)
+
+    def user(self, app: str, user: str, done: Done[UserPresence | Refusal]) -> None:
+        def add(answers: list[UserPresence], is_complete: bool) -> UserPresence:
+            return all_of_one(answers, complete=is_complete)
+
+        answered = self._gather(add, done)
+        for partition in self._partitions:
+            ask_about_user(partition, app, user, answered)
+
+    def users(self, app: str, users: Sequence[str], done: Done[Users | Refusal]) -> None:
+        asked = list(dict.fromkeys(users))
+        number = len(self._partitions)
+        homes = [partition_of(app, user, number) for user in asked]
+        answers: list[Users] = []
+        left = number
+
+        def answered(answer: Users | Refusal) -> None:
+            nonlocal left
+            left -= 1
+            if not isinstance(answer, Refusal):
+                answers.append(answer)
+            if not left:
+                complete = len(answers) == number
+                done(
+                    all_of_many(answers, asked, complete=complete)
+                    if answers
+                    else Refusal.UNAVAILABLE
+                )
+
+        for index in range(number):
+            self._ask_about(index, app, asked, homes, answered)
+
+    def _ask_about(
+        self,
+        index: int,
+        app: str,
+        asked: Sequence[str],
+        homes: Sequence[int],
+        done: Done[Users | Refusal],
+    ) -> None:
+        first = [user for user, home in zip(asked, homes, strict=True) if home == index]
+        others = [user for user, home in zip(asked, homes, strict=True) if home != index]
+        ordered, at_home = first + others, len(first)
+        arguments: list[Argument] = [app, at_home, *map(encode, ordered)]
+        self._partitions[index].ask(
+            "users", lambda: arguments, lambda reply: users_from(reply, ordered, at_home), done
+        )
+
+    def forget(self, app: str, user: str, done: Done[bool | Refusal]) -> None:
+        def add(answers: list[bool], is_complete: bool) -> bool:
+            return is_complete
+
+        def answered(answer: bool | Refusal) -> None:
+            done(answer if answer is True else Refusal.UNAVAILABLE)
+
+        self._ask_all("unsee", [app, encode(user)], lambda _: True, add, answered)
 
     def online(self, app: str, users: Iterable[str], done: Done[Online | Refusal]) -> None:
         keys = {user: subject_key(Subject(app, SubjectKind.USER, user)) for user in users}
@@ -256,6 +336,20 @@ class PartitionedLedger(Ledger):
 
         self._ask_all("totals", [app], _totals, add, done)
 
+    def ask(
+        self,
+        partition: int,
+        script: str,
+        arguments: Sequence[Argument],
+        done: Done[list[Any] | Refusal],
+    ) -> None:
+        """Run *script*, which begins with this node's session, in *partition*; answers its reply.
+
+        It is sent again if need be, for a moment, so it may be executed more than once.
+        """
+        self._partitions[partition].ask(script, lambda: arguments, lambda reply: reply, done)
+        self._telling.run()
+
     def _ask_all(
         self,
         script: str,
@@ -265,6 +359,14 @@ class PartitionedLedger(Ledger):
         done: Done[T | Refusal],
     ) -> None:
         """Ask every partition and put together the answers of those that gave one."""
+        answered = self._gather(add, done)
+        for partition in self._partitions:
+            partition.ask(script, lambda: arguments, read, answered)
+
+    def _gather(
+        self, add: Callable[[list[T], bool], T], done: Done[T | Refusal]
+    ) -> Done[T | Refusal]:
+        """What takes the answer of each partition, and puts them together at last."""
         answers: list[T] = []
         left = len(self._partitions)
 
@@ -280,8 +382,7 @@ class PartitionedLedger(Ledger):
             else:
                 done(Refusal.UNAVAILABLE)
 
-        for partition in self._partitions:
-            partition.ask(script, lambda: arguments, read, answered)
+        return answered
 
     def _of(self, subject: Subject) -> Partition:
         return self._at(subject.app, subject.name)

@@ -27,12 +27,16 @@ SILENCE: Final = 0.8
 
 
 class Setting(NamedTuple):
-    """What all partitions of a node share. ``lease`` and ``hold`` in seconds."""
+    """What all partitions of a node share. ``lease``, ``hold`` and ``keep`` in seconds.
+
+    Users who were seen are kept for ``keep``.
+    """
 
     engine: Engine
     clock: Clock
     lease: float
     hold: float
+    keep: float
     new_id: Callable[[], str]
     flags_of: Callable[[str], int]
     telling: Telling
@@ -237,7 +241,7 @@ class Partition:
             self._beats.sent(self._setting.clock.time())
             terminations = following.terminations
             since = terminations.since if subscription is None else terminations.applied
-            return ["" if since is None else since]
+            return ["" if since is None else since, round(self._setting.keep * 1e6)]
 
         def answered(reply: list[Any]) -> None:
             self._beat = None

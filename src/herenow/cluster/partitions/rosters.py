@@ -21,19 +21,34 @@ class Listed(NamedTuple):
     born: int
     connections: int
     since: float
+    left: float
 
 
 def listed(reply: list[Any]) -> list[Listed]:
     """The members in a reply, in the order in which they joined."""
-    users, records = reply[_HEAD::2], reply[_HEAD + 1 :: 2]
-    members = [_read(user, record) for user, record in zip(users, records, strict=True)]
+    return listed_from(reply[_HEAD:])
+
+
+def listed_from(pairs: list[Any]) -> list[Listed]:
+    """The members of *pairs*, each a user and its record, in the order in which they joined."""
+    members = [
+        member_from(user, record) for user, record in zip(pairs[::2], pairs[1::2], strict=True)
+    ]
     return sorted(members, key=attrgetter("born"))
 
 
-def _read(user: bytes, record: bytes) -> Listed:
+def member_from(user: bytes, record: bytes) -> Listed:
     """A member as ``members.lua`` writes it."""
-    connections, _, stamp, born, since, _, _, info = record.split(b" ", _NUMBERS)
-    return Listed(decode(user), info, int(stamp), int(born), int(connections), int(since) / 1e6)
+    connections, _, stamp, born, since, left, _, info = record.split(b" ", _NUMBERS)
+    return Listed(
+        decode(user),
+        info,
+        int(stamp),
+        int(born),
+        int(connections),
+        int(since) / 1e6,
+        int(left) / 1e6,
+    )
 
 
 def roster(reply: list[Any]) -> Roster:

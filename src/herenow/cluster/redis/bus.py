@@ -79,6 +79,14 @@ class RedisBus(Bus):
     def cached(self, app: str, channel: str, done: Done[CachedEvent | Refusal | None]) -> None:
         self._ask(app, channel, self._clock.time() + QUESTION_SECONDS, done)
 
+    def first_miss(self, app: str, channel: str, seconds: float, done: Done[bool]) -> None:
+        self._engine.call(
+            "miss",
+            self._partition_of(app, channel),
+            [name_key(app, channel), max(round(seconds * 1_000), 1)],
+            lambda answer: done(answer is None or answer[0] == b"first"),
+        )
+
     def change_app(self, app: str, done: Done[bool]) -> None:
         self._engine.call(
             "tell",

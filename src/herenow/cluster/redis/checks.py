@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from herenow.cluster.partitions.placement import home_of, partition_of
+from herenow.cluster.redis import hooked
 from herenow.cluster.redis.findings import Finding, Problem
 from herenow.cluster.redis.snapshot import Snapshot, readable
 
@@ -19,6 +20,7 @@ def check(snapshot: Snapshot, lease: int, partitions: int) -> Iterator[Finding]:
     for rule in _RULES:
         yield from rule(snapshot, lease)
     yield from _of_placement(snapshot, partitions)
+    yield from hooked.check(snapshot.partition, snapshot.hooked)
     for key in snapshot.unreadable:
         yield Finding(Problem.UNREADABLE, snapshot.partition, readable(key))
 
@@ -162,6 +164,17 @@ def _of_rooms(snapshot: Snapshot, lease: int) -> Iterator[Finding]:
     yield from _of_total(snapshot, b"members", members)
 
 
+def _of_online(snapshot: Snapshot, lease: int) -> Iterator[Finding]:
+    signed_in: dict[bytes, set[bytes]] = defaultdict(set)
+    for subject in snapshot.members:
+        app, kind, name = subject.split(b"/", 2)
+        if kind == b"u":
+            signed_in[app].add(name)
+    for app in signed_in.keys() | snapshot.online.keys():
+        for user in signed_in[app] ^ snapshot.online.get(app, set()):
+            yield _finding(snapshot, Problem.ONLINE_DIFFERS, app, user)
+
+
 def _of_total(snapshot: Snapshot, what: bytes, expected: Counter[bytes]) -> Iterator[Finding]:
     for app in expected.keys() | snapshot.totals.keys():
         found = snapshot.totals.get(app, {}).get(what, 0)
@@ -246,4 +259,5 @@ _RULES: Final = (
     _of_leases,
     _of_sums,
     _of_rooms,
+    _of_online,
 )

@@ -18,7 +18,7 @@ from herenow.cluster.redis.scripts import Scripts
 from herenow.cluster.redis.wire import reason_of
 from herenow.log import RateLimitedLog
 
-OUTBOX_ENTRIES: Final = 10_000
+OUTBOX_ENTRIES: Final = 100_000
 _MICROSECONDS: Final = 1_000_000
 _LEASES_TO_WAIT: Final = 2
 _ASKS_A_LEASE: Final = 4

@@ -9,19 +9,26 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from herenow.cluster.partitions.placement import decode
+from herenow.cluster.redis import hooked
 from herenow.cluster.redis.client import Client
 from herenow.cluster.redis.names import Names
 
 _KEYS_A_SCAN: Final = 1_000
 _MICROSECONDS: Final = 1_000_000
-# What passes by itself: cached events, the outbox and the buckets of the event rate.
-_PASSING: Final = (b"l", b"out", b"r", b"ends")
+# What passes by itself: cached events, the outbox, the buckets of the event rate, who was seen, and
+# how rosters changed.
+_PASSING: Final = (b"l", b"out", b"r", b"ends", b"seen", b"asked", b"h", b"miss")
 
 _READ: Final = """
 local read = { redis.call("TIME") }
 for i, key in ipairs(KEYS) do
   local kind = redis.call("TYPE", key).ok
-  if kind == "hash" then
+  if kind == "hash" and (key:find("}:w:x:", 1, true) or key:find("}:w:told:", 1, true)) then
+    read[i + 1] = {}
+    for n, name in ipairs(redis.call("HKEYS", key)) do
+      read[i + 1][2 * n - 1], read[i + 1][2 * n] = name, ""
+    end
+  elseif kind == "hash" then
     read[i + 1] = redis.call("HGETALL", key)
   elseif kind == "zset" then
     read[i + 1] = redis.call("ZRANGE", key, 0, -1, "WITHSCORES")
@@ -83,6 +90,8 @@ class Snapshot:
     present: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
     totals: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
     told: dict[bytes, dict[bytes, int]] = field(default_factory=dict)
+    online: dict[bytes, set[bytes]] = field(default_factory=dict)
+    hooked: dict[bytes, hooked.Hooked] = field(default_factory=dict)
     unreadable: list[bytes] = field(default_factory=list)
 
     @property
@@ -177,6 +186,10 @@ def _take(snapshot: Snapshot, kind: bytes, of: bytes, read: Mapping[bytes, bytes
             snapshot.present[of] = _integers(read)
         case b"t":
             snapshot.totals[of] = _integers(read)
+        case b"u":
+            snapshot.online[of] = set(read)
+        case b"w":
+            hooked.take(snapshot.hooked, of, read)
         case b"told":
             snapshot.told[of] = _integers(read)
         case _:

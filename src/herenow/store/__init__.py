@@ -1,0 +1,1 @@
+"""What outlives the process: a database, and what is sealed in it."""
