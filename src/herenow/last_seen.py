@@ -147,8 +147,6 @@ class SeenFile:
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    # On the thread.
-
     def _load(self) -> tuple[sqlite3.Connection, list[tuple[UserKey, float]]] | None:
         import sqlite3
 

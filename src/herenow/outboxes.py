@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from herenow.apps.base import Apps
 from herenow.cluster.base import Clock
@@ -15,40 +15,13 @@ from herenow.webhooks.counters import DeliveryCounters
 from herenow.webhooks.deliveries import Deliveries
 from herenow.webhooks.desk import Desk
 from herenow.webhooks.endpoints import Endpoints
-from herenow.webhooks.events import Event, Sink
-from herenow.webhooks.journal import Bounds, Journal
+from herenow.webhooks.events import Event
+from herenow.webhooks.journal import Bounds, Outbox
 from herenow.webhooks.outbox import EmbeddedOutbox, OutboxSettings
 from herenow.webhooks.sending import HttpSender
 from herenow.webhooks.truth import MemoryTruth
 
 SQLITE: Final = "sqlite:///"
-
-
-class Outbox(Sink, Journal, Protocol):
-    """Takes events and has them delivered.
-
-    ``problem`` says why that does not go on, and is empty if it does. ``dropped`` counts entries
-    that are never delivered, ``changes_dropped`` what was never written down.
-    """
-
-    @property
-    def problem(self) -> str: ...
-    @property
-    def dropped(self) -> int: ...
-    @property
-    def changes_dropped(self) -> int: ...
-
-    async def start(self) -> None:
-        """Begin, if an application has webhooks; :class:`JournalUnusable` if that cannot be."""
-
-    def app_changed(self, app: str) -> None:
-        """An application was made, changed or deleted."""
-
-    def drain(self) -> None:
-        """The server ends: its connections are about to be closed."""
-
-    async def stop(self, grace: float) -> None:
-        """Finish what is under way for about *grace* seconds, and let go."""
 
 
 class Webhooks:

@@ -12,7 +12,7 @@ from herenow.apps.base import App, Key, WebhookEndpoint
 from herenow.apps.static import StaticApps
 from herenow.webhooks.counters import DeliveryCounters
 from herenow.webhooks.deliveries import Deliveries
-from herenow.webhooks.endpoints import Endpoints
+from herenow.webhooks.endpoints import Changes, Endpoints
 from herenow.webhooks.journal import Condition, Entry, Fact, JournalUnavailable
 from herenow.webhooks.sending import DELIVERED, REFUSED, Outcome
 
@@ -161,6 +161,13 @@ class Service:
 
     def append(self, lane: str, *, app: str = "a", holds: bool = True) -> Entry:
         return self.backlog.append(self.endpoint(app), lane, holds=holds)
+
+    def comes(self) -> None:
+        """The first endpoint appeared, perhaps again."""
+        self.deliveries.endpoints_changed(Changes(frozenset(), self.endpoints.of("a")))
+
+    def goes(self) -> None:
+        self.deliveries.endpoints_changed(Changes(frozenset({self.endpoint()}), ()))
 
     def arrived(self) -> None:
         self.deliveries.arrived("shard", [self.endpoint(app) for app in self.apps])

@@ -330,9 +330,9 @@ async def test_an_endpoint_that_comes_back_is_sent_what_waits() -> None:
         service.append("croom")
         service.arrived()
         await until(lambda: len(service.sender.sent) == 1)
-        service.deliveries.endpoint_gone(service.endpoint())
+        service.goes()
         service.sender.answer = lambda sent: OK
-        service.deliveries.begin(service.endpoint())
+        service.comes()
         await until(lambda: not service.backlog.entries)
 
 
@@ -452,7 +452,7 @@ async def test_an_endpoint_that_is_gone_is_sent_nothing_more() -> None:
         service.append("croom")
         service.arrived()
         await until(lambda: service.sender.in_flight == 1)
-        service.deliveries.endpoint_gone(service.endpoint())
+        service.goes()
         await until(lambda: service.sender.in_flight == 0)
         assert service.counters.in_flight == 0
 
@@ -522,7 +522,7 @@ async def test_client_events_of_an_endpoint_that_is_gone_make_room() -> None:
         for _ in range(MAX_VOLATILE // 2):
             service.deliveries.offer(typing("room"))
         await until(lambda: service.sender.in_flight == 1)
-        service.deliveries.endpoint_gone(service.endpoint())
+        service.goes()
         await until(lambda: service.counters.dropped["client_event"] == MAX_VOLATILE // 2)
         for _ in range(MAX_VOLATILE // 2):
             service.deliveries.offer(typing("room"))

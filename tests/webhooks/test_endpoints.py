@@ -69,10 +69,30 @@ def test_a_change_is_in_force_when_it_was_told() -> None:
     [before] = endpoints.of("7")
     assert endpoints.get(before.id) == before
     current["7"] = dataclasses.replace(APP, webhooks=())
-    endpoints.app_changed("7")
+    assert endpoints.app_changed("7").gone == {before.id}
     assert endpoints.of("7") == ()
     assert endpoints.get(before.id) is None
     assert list(endpoints.all()) == []
+
+
+def test_a_change_says_which_endpoints_went_came_or_want_something_else() -> None:
+    """Those that are as they were are not among them."""
+    other = WebhookEndpoint("https://b.example/hook", ("user_online",))
+    current = [dataclasses.replace(APP, webhooks=(ROOMS, other))]
+
+    class Changing(StaticApps):
+        def by_id(self, app_id: str) -> App | None:
+            return current[0]
+
+    endpoints = Endpoints(Changing(current))
+    rooms, _ = endpoints.of("7")
+    assert len(endpoints) == 2
+    new = WebhookEndpoint("https://c.example/hook", ("user_online",))
+    wider = dataclasses.replace(other, events=("user_online", "user_offline"))
+    current[0] = dataclasses.replace(APP, webhooks=(wider, new))
+    changes = endpoints.app_changed("7")
+    assert changes.gone == {rooms.id}
+    assert [endpoint.target for endpoint in changes.changed] == [wider, new]
 
 
 def test_headers_are_not_shown() -> None:

@@ -411,7 +411,7 @@ async def test_the_change_of_one_application_looks_at_no_other(path: Path) -> No
         asked: list[str] = []
         known = Endpoints.all
 
-        def counted(self: Endpoints) -> Iterator[Endpoint]:
+        def counted(self: Endpoints) -> tuple[Endpoint, ...]:
             asked.append("all")
             return known(self)
 

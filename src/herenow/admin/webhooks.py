@@ -11,26 +11,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from herenow.webhooks.counters import DeliveryCounters
 from herenow.webhooks.endpoints import Endpoint
-from herenow.webhooks.journal import Depth, Journal, JournalUnavailable
+from herenow.webhooks.journal import Depth, JournalUnavailable, Outbox
 
 ANSWER_SECONDS: Final = 2.0
 
 
 class Endpoints(Protocol):
     def all(self) -> Iterable[Endpoint]: ...
-
-
-class Outbox(Journal, Protocol):
-    """``problem``: why nothing is delivered. ``dropped`` counts entries that never will be,
-    ``changes_dropped`` what found no room to be written down.
-    """
-
-    @property
-    def problem(self) -> str: ...
-    @property
-    def dropped(self) -> int: ...
-    @property
-    def changes_dropped(self) -> int: ...
 
 
 class Webhooks(Protocol):

@@ -15,12 +15,12 @@ from herenow.cluster.partitions.engine import Engine
 from herenow.webhooks.clustered_journal import ClusteredJournal
 from herenow.webhooks.clustered_reading import Reader, Reading
 from herenow.webhooks.clustered_shard import NotReader, Partitions, Shard
-from herenow.webhooks.events import CacheMiss, ClientEvent, Event, SubscriptionCount
+from herenow.webhooks.events import Event, Volatile
 from herenow.webhooks.journal import Depth, Entry, JournalUnavailable
 
 if TYPE_CHECKING:
     from herenow.webhooks.deliveries import Deliveries
-    from herenow.webhooks.endpoints import Endpoint, Endpoints
+    from herenow.webhooks.endpoints import Endpoints
 
 _STOP_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 5.0
@@ -71,7 +71,6 @@ class ClusteredOutbox:
         self._started = clock.time()
         self._shards = [Shard(partitions, index) for index in range(partitions.partitions)]
         self._journal = ClusteredJournal(self._shards, self._drop_from)
-        self._known: dict[str, Endpoint] = {}
         self._readers: list[Reader] = []
         self._tasks: list[asyncio.Task[None]] = []
         deliveries.recovered = self._recovered
@@ -82,27 +81,21 @@ class ClusteredOutbox:
         return sum(reader.is_reading for reader in self._readers)
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, ClientEvent | CacheMiss | SubscriptionCount):
+        if isinstance(event, Volatile):
             self._deliveries.offer(event)
 
     async def start(self) -> None:
         """Take a share of the partitions, if there is an endpoint."""
-        self._look()
-        if self._known:
+        if self._endpoints:
             self._start_reading()
 
     def app_changed(self, app: str) -> None:
         """An application was made, changed or deleted."""
-        self._endpoints.app_changed(app)
-        before = self._known
-        self._look()
-        for endpoint in before.keys() - self._known.keys():
-            self._deliveries.endpoint_gone(endpoint)
-        for endpoint in self._known.keys() - before.keys():
-            self._deliveries.begin(endpoint)
-        if self._known and not self._readers:
+        changes = self._endpoints.app_changed(app)
+        self._deliveries.endpoints_changed(changes)
+        if self._endpoints and not self._readers:
             self._start_reading()
-        elif self._known != before:
+        elif changes.gone or changes.changed:
             for reader in self._readers:
                 reader.endpoints_changed()
 
@@ -157,9 +150,6 @@ class ClusteredOutbox:
                 return dropped
             await asyncio.sleep(_LOOK_SECONDS)
         raise JournalUnavailable(f"the node that delivers partition {shard.index} did not answer")
-
-    def _look(self) -> None:
-        self._known = {endpoint.id: endpoint for endpoint in self._endpoints.all()}
 
     def _start_reading(self) -> None:
         settings = self._settings

@@ -26,6 +26,7 @@ from herenow.webhooks.facts import (
 )
 from herenow.webhooks.holds import Holds
 from herenow.webhooks.journal import Change, Fact, JournalUnavailable
+from herenow.webhooks.trimming import trim_pause
 
 if TYPE_CHECKING:
     from herenow.webhooks.deliveries import Deliveries
@@ -37,8 +38,6 @@ CHANGES_A_CALL: Final = 100
 TRIMMED_A_CALL: Final = 200
 POLL_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = 0.5
-LONGEST_TRIM_SECONDS: Final = 60.0
-TRIMS_A_KEEPING: Final = 10
 _FIRST: Final = b"0-1"
 _BEGIN: Final = b"0"
 
@@ -93,9 +92,8 @@ class Reader:
         self._suspects: dict[str, None] = {}
         self._known_at: float | None = None
         self._trimmed_at = 0.0
+        self._trim_pause = trim_pause(reading.keep_seconds)
         self._settled = 0
-
-    # As a subscriber of the channel on which the scripts tell the reader.
 
     def subscribed(self) -> None:
         """What was published meanwhile is lost: look at everything again."""
@@ -116,8 +114,6 @@ class Reader:
             self._reading.deliveries.reload(self.shard.name, name)
             (self._due if kind == b"c" else self._suspects)[name] = None
         self._wake.set()
-
-    # What the outbox says.
 
     def endpoints_changed(self) -> None:
         """Endpoints came or went, or want something else."""
@@ -258,9 +254,9 @@ class Reader:
     async def _introduce(self) -> None:
         """Say which endpoints there are, so that they are not forgotten."""
         now = self._reading.clock.time()
-        if self._known_at is not None and now - self._known_at < self._trim_seconds:
+        if self._known_at is not None and now - self._known_at < self._trim_pause:
             return
-        endpoints = tuple(self._reading.endpoints.all())
+        endpoints = self._reading.endpoints.all()
         apps = frozenset(endpoint.app for endpoint in endpoints)
         await self.shard.apps(apps)
         for start in range(0, len(endpoints), CHANGES_A_CALL):
@@ -343,11 +339,7 @@ class Reader:
         channel = channel_of(happening.fact)
         if channel is not None and channel.startswith("#"):
             return []
-        return [
-            change
-            for endpoint in self._reading.endpoints.of(happening.app)
-            for change in changes_for(endpoint, happening)
-        ]
+        return changes_for(self._reading.endpoints.of(happening.app), happening)
 
     async def _look_at_suspects(self) -> None:
         while self._suspects:
@@ -405,16 +397,12 @@ class Reader:
     def _is_turn_over(self) -> bool:
         return self._reading.clock.time() >= self._claimed_at + self._pause
 
-    @property
-    def _trim_seconds(self) -> float:
-        return min(LONGEST_TRIM_SECONDS, max(0.5, self._reading.keep_seconds / TRIMS_A_KEEPING))
-
     async def _trim(self) -> None:
         """Drop what is too old or too much, now and then; forget endpoints that are gone."""
         now = self._reading.clock.time()
         limit = self._reading.limit
         is_full = 0 < limit < self._settled
-        if now - self._trimmed_at < self._trim_seconds and not is_full:
+        if now - self._trimmed_at < self._trim_pause and not is_full:
             return
         self._trimmed_at, self._settled = now, 0
         oldest = now + self._engine_ahead - self._reading.keep_seconds

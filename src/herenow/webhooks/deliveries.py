@@ -13,7 +13,7 @@ from herenow.log import RateLimitedLog
 from herenow.webhooks.bodies import name_of
 from herenow.webhooks.counters import DeliveryCounters
 from herenow.webhooks.delivery import Delivery
-from herenow.webhooks.endpoints import Endpoint, Endpoints
+from herenow.webhooks.endpoints import Changes, Endpoint, Endpoints
 from herenow.webhooks.events import Volatile
 from herenow.webhooks.journal import Backlog
 from herenow.webhooks.sending import Sender
@@ -77,12 +77,6 @@ class Deliveries:
             *(delivery.detach(shard) for delivery in list(self._by_endpoint.values()))
         )
 
-    def begin(self, endpoint_id: str) -> None:
-        """An endpoint appeared, perhaps again: deliver what waits for it."""
-        endpoint = self._endpoints.get(endpoint_id)
-        if endpoint is not None:
-            self._delivery(endpoint)
-
     def arrived(self, shard: str, endpoints: Iterable[str]) -> None:
         """There may be more in *shard* for these endpoints."""
         for name in endpoints:
@@ -129,13 +123,16 @@ class Deliveries:
             self._volatile += 1
             delivery.offer(event, shard, after)
 
-    def endpoint_gone(self, endpoint: str) -> None:
-        """Send nothing to *endpoint* any more."""
-        known = self._by_endpoint.pop(endpoint, None)
-        if known is not None:
-            task = asyncio.get_running_loop().create_task(known.stop(0))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+    def endpoints_changed(self, changes: Changes) -> None:
+        """Send nothing more to those that are gone, and what waits to those that came."""
+        for endpoint_id in changes.gone:
+            known = self._by_endpoint.pop(endpoint_id, None)
+            if known is not None:
+                task = asyncio.get_running_loop().create_task(known.stop(0))
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+        for endpoint in changes.changed:
+            self._delivery(endpoint)
 
     def failing_since(self, endpoint: str) -> float | None:
         """Since when *endpoint* does not answer, as far as this process knows."""

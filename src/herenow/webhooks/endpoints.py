@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from herenow.apps.base import App, Apps, WebhookEndpoint
@@ -43,6 +42,16 @@ def endpoints_of(app: App) -> tuple[Endpoint, ...]:
     return tuple(endpoints)
 
 
+class Changes(NamedTuple):
+    """What became of the endpoints of one application.
+
+    ``changed`` are those that came, and those that want something else than before.
+    """
+
+    gone: frozenset[str]
+    changed: tuple[Endpoint, ...]
+
+
 class Endpoints:
     """The endpoints of all applications, as of the last time their change was told."""
 
@@ -64,15 +73,24 @@ class Endpoints:
     def get(self, endpoint: str) -> Endpoint | None:
         return self._by_id.get(endpoint)
 
-    def all(self) -> Iterator[Endpoint]:
-        yield from self._by_id.values()
+    def all(self) -> tuple[Endpoint, ...]:
+        return tuple(self._by_id.values())
 
-    def app_changed(self, app: str) -> None:
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def app_changed(self, app: str) -> Changes:
         """The application was made, changed or deleted: look again."""
-        for endpoint in self._of_app.pop(app, ()):
-            del self._by_id[endpoint.id]
+        before = {endpoint.id: endpoint for endpoint in self._of_app.pop(app, ())}
+        for endpoint_id in before:
+            del self._by_id[endpoint_id]
         known = self._apps.by_id(app)
         endpoints = endpoints_of(known) if known is not None else ()
+        after = {endpoint.id: endpoint for endpoint in endpoints}
         if endpoints:
             self._of_app[app] = endpoints
-            self._by_id.update((endpoint.id, endpoint) for endpoint in endpoints)
+            self._by_id.update(after)
+        return Changes(
+            frozenset(before.keys() - after.keys()),
+            tuple(one for one in endpoints if before.get(one.id) != one),
+        )

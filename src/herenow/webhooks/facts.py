@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
 from herenow.webhooks.events import (
@@ -107,8 +108,8 @@ def change_for(endpoint: Wanting, happening: Happening) -> Change | None:
     return None
 
 
-def changes_for(endpoint: Wanting, happening: Happening) -> list[Change]:
-    """What *endpoint* is to be told of *happening*, in order.
+def changes_for(endpoints: Iterable[Wanting], happening: Happening) -> list[Change]:
+    """What *endpoints* are to be told of *happening*, each in order.
 
     A member is never told before the channel is told to be occupied, whoever is heard first.
     """
@@ -116,5 +117,5 @@ def changes_for(endpoint: Wanting, happening: Happening) -> list[Change]:
     happenings = [happening]
     if happening.holds and fact.member is not None:
         happenings.insert(0, Happening(happening.app, Fact(fact.lane), True))
-    changes = (change_for(endpoint, each) for each in happenings)
+    changes = (change_for(endpoint, each) for endpoint in endpoints for each in happenings)
     return [change for change in changes if change is not None]

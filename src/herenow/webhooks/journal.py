@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from herenow.webhooks.events import Sink
+
 
 class JournalUnavailable(Exception):
     """The journal did not answer. Whatever was asked of it may have been done, or not."""
@@ -154,3 +156,30 @@ class Journal(Protocol):
 
         Answers how many entries this makes.
         """
+
+
+class Outbox(Sink, Journal, Protocol):
+    """Takes events and has them delivered.
+
+    ``problem`` says why that does not go on, and is empty if it does. ``dropped`` counts entries
+    that are never delivered, ``changes_dropped`` what was never written down.
+    """
+
+    @property
+    def problem(self) -> str: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def changes_dropped(self) -> int: ...
+
+    async def start(self) -> None:
+        """Begin, if an application has webhooks; :class:`JournalUnusable` if that cannot be."""
+
+    def app_changed(self, app: str) -> None:
+        """An application was made, changed or deleted."""
+
+    def drain(self) -> None:
+        """The server ends: its connections are about to be closed."""
+
+    async def stop(self, grace: float) -> None:
+        """Finish what is under way for about *grace* seconds, and let go."""

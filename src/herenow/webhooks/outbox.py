@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -23,7 +23,7 @@ from herenow.webhooks.journal import (
 
 if TYPE_CHECKING:
     from herenow.webhooks.deliveries import Deliveries
-    from herenow.webhooks.endpoints import Endpoint, Endpoints
+    from herenow.webhooks.endpoints import Endpoints
     from herenow.webhooks.reconciling import Reconciling
     from herenow.webhooks.sqlite import SqliteJournal
     from herenow.webhooks.sqlite_dropping import Dropped
@@ -77,19 +77,16 @@ class EmbeddedOutbox:
         self._clock = clock
         self._intake = Intake(settings.hold_seconds, clock)
         self._truth = truth
-        self._apps: set[str] = set()
-        self._known: dict[str, Endpoint] = {}
         self._work: _Work | None = None
         self._started = False
         self._opening = asyncio.Lock()
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         deliveries.recovered = self._recovered
-        self._look()
 
     def emit(self, event: Event) -> None:
         # What comes before the file is open waits for it: who is heard first is told first.
-        if event.app in self._apps:
+        if self._endpoints.of(event.app):
             self._intake.emit(event)
 
     @property
@@ -100,24 +97,16 @@ class EmbeddedOutbox:
     async def start(self) -> None:
         """Open the file if there is an endpoint; :class:`JournalUnusable` if that cannot be."""
         self._started = True
-        if self._known:
+        if self._endpoints:
             await self._open()
 
     def app_changed(self, app: str) -> None:
         """An application was made, changed or deleted."""
-        before = {endpoint.id: endpoint for endpoint in self._endpoints.of(app)}
-        self._endpoints.app_changed(app)
-        after = {endpoint.id: endpoint for endpoint in self._endpoints.of(app)}
-        self._know(app, before, after)
-        for gone in before.keys() - after.keys():
-            self._deliveries.endpoint_gone(gone)
-        for come in after.keys() - before.keys():
-            self._deliveries.begin(come)
+        changes = self._endpoints.app_changed(app)
+        self._deliveries.endpoints_changed(changes)
         if self._work is not None:
-            self._work.reconciling.soon(
-                endpoint for endpoint in after.values() if before.get(endpoint.id) != endpoint
-            )
-        elif self._known and self._started:
+            self._work.reconciling.soon(changes.changed)
+        elif self._endpoints and self._started:
             self._spawn(self._open_late())
 
     def drain(self) -> None:
@@ -171,7 +160,7 @@ class EmbeddedOutbox:
         return sum(dropped.numbers.values())
 
     async def reconcile(self, endpoint: str) -> int:
-        reconciling, known = self._opened().reconciling, self._known.get(endpoint)
+        reconciling, known = self._opened().reconciling, self._endpoints.get(endpoint)
         if known is None:
             return 0
         events = await reconciling.compare(known)
@@ -185,22 +174,14 @@ class EmbeddedOutbox:
         return self._work
 
     def _all_known(self) -> list[str] | None:
-        return list(self._known) if self._endpoints.complete else None
-
-    def _look(self) -> None:
-        self._known = {endpoint.id: endpoint for endpoint in self._endpoints.all()}
-        self._apps = {endpoint.app for endpoint in self._known.values()}
-
-    def _know(self, app: str, before: Iterable[str], after: dict[str, Endpoint]) -> None:
-        for endpoint in before:
-            self._known.pop(endpoint, None)
-        self._known.update(after)
-        (self._apps.add if after else self._apps.discard)(app)
+        if not self._endpoints.complete:
+            return None
+        return [endpoint.id for endpoint in self._endpoints.all()]
 
     async def _open_late(self) -> None:
         """Open the file for endpoints that came at run time, and tell them what holds."""
         pause = FIRST_OPENING_PAUSE_SECONDS
-        while self._work is None and self._known:
+        while self._work is None and self._endpoints:
             try:
                 await self._open()
             except (JournalUnusable, JournalUnavailable) as error:
@@ -210,7 +191,7 @@ class EmbeddedOutbox:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_OPENING_PAUSE_SECONDS)
         if self._work is not None:
-            self._work.reconciling.soon(self._known.values())
+            self._work.reconciling.soon(self._endpoints.all())
 
     async def _open(self) -> None:
         async with self._opening:
@@ -240,7 +221,7 @@ class EmbeddedOutbox:
             self._endpoints,
             self._deliveries,
             appended=trimming.count,
-            overflowed=lambda: reconciling.soon(self._known.values()),
+            overflowed=lambda: reconciling.soon(self._endpoints.all()),
         )
         self._work = _Work(journal, reconciling, trimming)
         self._deliveries.attach(SHARD, journal)
@@ -258,14 +239,14 @@ class EmbeddedOutbox:
         if told:
             await asyncio.sleep(self._settings.return_seconds)
         work.reconciling.everybody_had_time()
-        work.reconciling.soon(self._known.values())
+        work.reconciling.soon(self._endpoints.all())
         await work.reconciling.done()
         self._intake.pass_vacancies()
 
     async def _was_told_something(self, journal: SqliteJournal) -> bool:
         """Whether a receiver believes that somebody is here, who may be coming back."""
         try:
-            pages = [await journal.told(endpoint, most=1) for endpoint in list(self._known)]
+            pages = [await journal.told(one.id, most=1) for one in self._endpoints.all()]
         except JournalUnavailable:
             return True
         return any(page.facts for page in pages)
@@ -281,7 +262,7 @@ class EmbeddedOutbox:
             self._spawn(self._compare_if_adrift(endpoint))
 
     async def _compare_if_adrift(self, endpoint: str) -> None:
-        known, work = self._known.get(endpoint), self._work
+        known, work = self._endpoints.get(endpoint), self._work
         if known is None or work is None:
             return
         with contextlib.suppress(JournalUnavailable):

@@ -116,11 +116,7 @@ class Settling:
         )
 
     def _changes(self, happening: Happening) -> list[Change]:
-        return [
-            change
-            for endpoint in self._endpoints.of(happening.app)
-            for change in changes_for(endpoint, happening)
-        ]
+        return changes_for(self._endpoints.of(happening.app), happening)
 
     async def _settled(
         self, changes: list[Change], volatile: list[tuple[int, Volatile]]

@@ -25,6 +25,11 @@ RETRY_SECONDS: Final = 5.0
 log = logging.getLogger("herenow.webhooks")
 
 
+def trim_pause(keep_seconds: float) -> float:
+    """Seconds between two trims: fewer where events are kept for a short time."""
+    return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, keep_seconds / PAUSES_A_KEEPING))
+
+
 class Trimming:
     """Drops entries beyond *bounds* and forgets endpoints long unknown and lanes long unused.
 
@@ -53,8 +58,7 @@ class Trimming:
 
     async def run(self) -> None:
         """Trim about once a minute, for ever; sooner where entries are kept for a short time."""
-        keeping = self._bounds.keep_seconds / PAUSES_A_KEEPING
-        pause = min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, keeping))
+        pause = trim_pause(self._bounds.keep_seconds)
         while True:
             self._full.clear()
             try:
