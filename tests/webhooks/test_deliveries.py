@@ -178,6 +178,24 @@ async def test_an_event_that_fails_alone_is_buried() -> None:
         assert service.counters.buried == 1
 
 
+async def test_an_event_that_fails_again_and_again_is_no_outage() -> None:
+    """Though others are seldom, so that each time the endpoint fails for as long as an outage."""
+    async with delivering(retry_seconds=0.5) as service:
+        service.sender.answer = lambda sent: NO if "id-1" in sent.ids else OK
+        service.append("cpoison")
+        service.arrived()
+        loop, number = asyncio.get_running_loop(), 0
+        await until(lambda: bool(service.sender.sent))
+        begin = loop.time()
+        while not service.backlog.buried:
+            assert loop.time() - begin < 15
+            number += 1
+            service.append(f"c{number}")
+            service.arrived()
+            await until(lambda: len(service.backlog.entries) == 1, 20)
+        assert service.backlog.buried == [1]
+
+
 async def test_nothing_is_buried_while_all_fails_and_later_envelopes_are_new() -> None:
     """An endpoint that was away for long gets everything, with a fresh time and the same ids."""
     async with delivering(retry_seconds=0.2) as service:

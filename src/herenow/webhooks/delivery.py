@@ -20,7 +20,7 @@ from herenow.webhooks.patience import Patience
 from herenow.webhooks.recording import Recording
 from herenow.webhooks.sending import FAILED, Outcome
 from herenow.webhooks.surroundings import Surroundings
-from herenow.webhooks.windows import MAX_IN_LANE, PAGE, Item, Lane, Window
+from herenow.webhooks.windows import MAX_IN_LANE, PAGE, Lane, Window
 
 MAX_IN_FLIGHT: Final = 32
 MAX_IN_BATCH: Final = 10
@@ -53,6 +53,8 @@ class Delivery:
         self._gather_until: float | None = None
         self._last_success = 0.0
         self._back_since = 0.0
+        # What alone has failed since the endpoint fails; None if several have.
+        self._culprit: Envelope | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._tasks: dict[Window, set[asyncio.Task[None]]] = {}
         self._closed = False
@@ -307,7 +309,7 @@ class Delivery:
             return None
         self._gather_until = None
         singly = work.singly > 0
-        items = self._take(work, MAX_IN_BATCH if app.batch_webhooks else 1)
+        items = work.take(MAX_IN_BATCH if app.batch_webhooks else 1)
         if app.batch_webhooks and not singly:
             for other in self._ready:
                 if len(items) == MAX_IN_BATCH:
@@ -315,7 +317,7 @@ class Delivery:
                 if isinstance(other, Envelope) or other.singly:
                     continue
                 if other.window is work.window and other.is_ready:
-                    items += self._take(other, MAX_IN_BATCH - len(items))
+                    items += other.take(MAX_IN_BATCH - len(items))
             if all(item.position is not None for item in items):
                 items.sort(key=lambda item: item.position or 0)
         before = self._interrupted.take(work.window, items)
@@ -323,14 +325,6 @@ class Delivery:
             return before
         now, user_info = self._around.now(), endpoint.target.user_info
         return Envelope(work.window, items, now, user_info=user_info)
-
-    def _take(self, lane: Lane, most: int) -> list[Item]:
-        lane.busy = True
-        most = 1 if lane.singly else min(most, len(lane.items))
-        items = [lane.take() for _ in range(most)]
-        lane.singly = max(0, lane.singly - 1)
-        lane.window.taken.update(item.position for item in items if item.position is not None)
-        return items
 
     async def _attempt(self, envelope: Envelope, app: App, endpoint: Endpoint) -> None:
         try:
@@ -355,17 +349,21 @@ class Delivery:
         self._pump()
 
     def _succeeded(self, envelope: Envelope, outcome: Outcome) -> None:
-        now = self._last_success = self._around.now()
+        now, before = self._around.now(), self._last_success
+        self._last_success = now
         self._around.counters.delivered += len(envelope.items)
         self._let_go(len(envelope.volatile))
         if envelope.positions:
             self._recording.delivered(envelope.window, envelope.positions)
         self._release(envelope)
         failing_since = self.patience.failing_since
-        if failing_since is not None and now - failing_since >= self._around.retry_seconds:
+        # What failed alone after others had succeeded may have been at fault itself.
+        was_away = self._culprit is None or self._culprit.since >= before
+        outage = now - failing_since if failing_since is not None else -1.0
+        if was_away and outage >= self._around.retry_seconds:
             self._back_since = now
         was_failing = self.patience.succeed()
-        if failing_since is not None and now - failing_since >= OUTAGE_SECONDS:
+        if outage >= OUTAGE_SECONDS:
             log.info("a webhook endpoint answers again", extra={"endpoint": self.id})
         if was_failing or self._recording.noted:
             noted = list(self._recording.noted)
@@ -377,12 +375,15 @@ class Delivery:
     def _failed(self, envelope: Envelope, outcome: Outcome) -> None:
         now = self._around.now()
         if self.patience.failing_since is None:
+            self._culprit = envelope
             answer = clean(outcome.answer)
             self._around.log.warning(
                 f"a webhook endpoint fails ({outcome.word}), its events wait",
                 endpoint=self.id,
                 answer=answer,
             )
+        elif envelope is not self._culprit:
+            self._culprit = None
         self.patience.fail(now, probe=envelope is self._probe)
         failing_since = self.patience.failing_since
         assert failing_since is not None, "it has just failed"

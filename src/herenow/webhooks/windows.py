@@ -91,9 +91,15 @@ class Lane:
             self.parked.append((after, event))
             self.window.size += 1
 
-    def take(self) -> Item:
-        self.window.size -= 1
-        return self.items.popleft()
+    def take(self, most: int) -> list[Item]:
+        """The first *most* items, or the one that is sent singly: from now on under way."""
+        self.busy = True
+        most = 1 if self.singly else min(most, len(self.items))
+        items = [self.items.popleft() for _ in range(most)]
+        self.window.size -= most
+        self.window.taken.update(item.position for item in items if item.position is not None)
+        self.singly = max(0, self.singly - 1)
+        return items
 
     def put_back(self, item: Item) -> None:
         if item.position is not None:
