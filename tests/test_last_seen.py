@@ -146,6 +146,28 @@ async def test_nobody_is_said_to_be_forgotten_while_the_file_cannot_be_written(p
     await file.stop()
 
 
+async def test_nobody_is_said_to_be_forgotten_while_the_file_cannot_be_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else held it as the server started; the next start would know him again."""
+    seen = Seen(3_600)
+    file = await started(path, seen)
+    seen.record(ANNA, NOW)
+    await file.stop()
+    monkeypatch.setattr("herenow.last_seen.BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    seen = Seen(3_600)
+    file = await started(path, seen)
+    assert await forget(seen, ANNA) is Refusal.UNAVAILABLE
+    other.execute("ROLLBACK")
+    other.close()
+    await eventually(lambda: ANNA in seen.all())
+    assert await forget(seen, ANNA) is True
+    await file.stop()
+    assert await read_back(path) == {}
+
+
 async def test_what_is_too_old_is_not_kept(path: Path) -> None:
     """Neither in the file nor in memory; with 0 nothing is."""
     seen = Seen(3_600)

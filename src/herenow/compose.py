@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from herenow.api.routes import ApiRoutes
-from herenow.apps.base import App, Limits
+from herenow.apps.base import App, Apps, Limits
 from herenow.apps.polling import StoreReader
 from herenow.apps.stored import StoredApps
 from herenow.cluster.base import Ledger, Occupancy, Transition
@@ -79,7 +79,7 @@ class Server:
             config.cluster,
             self._clock,
             self._decided,
-            lambda app: int(_may_have_webhooks(apps, app)),
+            lambda app: int(_has_webhooks(apps, app)),
             config.users.keep_seconds,
         )
         self.ledger = self._engine.ledger
@@ -295,10 +295,9 @@ def _store_reader(config: Config) -> StoreReader:
     )
 
 
-def _may_have_webhooks(apps: StoredApps, app_id: str) -> bool:
-    """Whether it has some, or may be given some while members are registered already."""
+def _has_webhooks(apps: Apps, app_id: str) -> bool:
     app = apps.by_id(app_id)
-    return app is not None and (bool(app.webhooks) or not apps.is_static(app_id))
+    return app is not None and bool(app.webhooks)
 
 
 class PortError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import tomllib
 from functools import partial
@@ -24,6 +25,7 @@ from apps.live import (
     run_apps,
     status,
 )
+from cluster.servers import Valkey
 from herenow.apps.base import App
 from herenow.store.sealing import new_key
 from server.client import Client
@@ -230,6 +232,43 @@ async def test_an_application_of_the_configuration_wins(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         assert await status(deployment.ports[0], app) == 401
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["without webhooks", "with webhooks"])
+async def test_a_shared_engine_keeps_transitions_only_of_applications_with_webhooks(
+    tmp_path: Path, hooked: bool
+) -> None:
+    """Nobody would read those of the others, so they would fill it."""
+    valkey = Valkey(tmp_path / "valkey").start()
+    try:
+        shared = f"[cluster]\nurl = {json.dumps(valkey.url)}\n"
+        configure(tmp_path, "sqlite:///herenow.db", [new_key()], more=shared)
+        async with deployed(tmp_path, servers=1) as deployment:
+            hooks = '[{url="http://127.0.0.1:9/",events=["member_added"]}]'
+            app = deployment.create(*(("--set", f"webhooks={hooks}") if hooked else ()))
+            (port,) = deployment.ports
+            await in_force(partial(has_status, port, app, 200), time.monotonic())
+            client = await established(port, app)
+            await client.enter("presence-room", "anna")
+            client.close()
+            written = await eventually_kept(valkey) if hooked else kept(valkey)
+            assert bool(written) is hooked
+    finally:
+        valkey.kill()
+
+
+def kept(valkey: Valkey) -> list[bytes]:
+    """The streams in which transitions wait for whoever delivers webhooks, and what was read."""
+    with valkey.client() as client:
+        return [key for pattern in ("*:out", "*:w:told:*") for key in client.scan_iter(pattern)]
+
+
+async def eventually_kept(valkey: Valkey) -> list[bytes]:
+    deadline = time.monotonic() + 10
+    while not (written := kept(valkey)):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    return written
 
 
 def keys_of(directory: Path) -> list[str]:

@@ -75,7 +75,6 @@ async def test_without_a_store_there_is_what_the_configuration_has(store: Store)
         assert apps.complete
         assert apps.all() == (STATIC,)
         assert apps.by_key("static-key") is apps.by_id("7") is STATIC
-        assert apps.is_static("7")
         assert changed == []
     assert not store.path.exists()
 
@@ -89,7 +88,6 @@ async def test_what_is_in_the_store_at_start_is_known_at_once(store: Store) -> N
         assert apps.by_key(made.keys[0].key) is app
         assert (app.client_events, app.keys) == (True, made.keys)
         assert app.limits == Limits(max_connections=9, max_watchlist=3)
-        assert not apps.is_static(made.id)
 
 
 async def test_each_change_is_told_once(store: Store) -> None:

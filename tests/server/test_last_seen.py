@@ -60,6 +60,20 @@ def test_when_users_were_last_seen_outlives_a_restart(store: Path) -> None:
         assert ask(again, "bert")["last_seen"] is not None
 
 
+def test_nobody_is_said_to_be_forgotten_while_the_store_cannot_be_opened(store: Path) -> None:
+    """The call is refused until it can be."""
+    path = store / "herenow.db"
+    kept = path.read_bytes()
+    path.write_bytes(b"not a database" * 100)
+    with service(store) as server:
+        server.api().post("users/anna/forget", {}).refused(503)
+        path.write_bytes(kept)
+        forgotten = eventually(
+            lambda: server.api().post("users/anna/forget", {}), lambda answer: answer.status == 200
+        )
+        assert forgotten.accepted() == {"complete": True}
+
+
 def test_a_server_without_a_store_makes_none(tmp_path: Path) -> None:
     """It remembers in memory, and leaves no file behind."""
     with service(tmp_path) as before:

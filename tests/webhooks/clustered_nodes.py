@@ -7,9 +7,10 @@ import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from cluster.servers import Cluster, Valkey
@@ -21,6 +22,7 @@ from herenow.cluster.partitions.ledger import PartitionedLedger
 from herenow.cluster.redis.address import parse
 from herenow.cluster.redis.engine import OUTBOX_ENTRIES, RedisEngine
 from herenow.webhooks.clustered import ClusteredOutbox, ClusteredSettings
+from herenow.webhooks.clustered_turns import Turn
 from herenow.webhooks.counters import DeliveryCounters
 from herenow.webhooks.deliveries import Deliveries
 from herenow.webhooks.endpoints import Endpoints
@@ -39,6 +41,7 @@ ALL_EVENTS: Final = (
     *("user_online", "user_offline", "client_event"),
 )
 HOOK: Final = WebhookEndpoint("http://receiver.test/hooks", ALL_EVENTS)
+SETTINGS: Final = ClusteredSettings(LEASE, HOLD, RETURN, KEEP, 0)
 
 
 class Heard(NamedTuple):
@@ -58,6 +61,10 @@ class Receiver:
     def __init__(self, choose: Callable[[str], bool] = lambda node: True) -> None:
         self.choose = choose
         self.delay = 0.0
+        # While it is clear requests have no answer; `begun` has the nodes that sent one.
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.begun: list[str] = []
         self.heard: list[Heard] = []
         self.names: list[str] = []
 
@@ -121,6 +128,8 @@ class _Sender:
         self._node = node
 
     async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Outcome:
+        self._receiver.begun.append(self._node)
+        await self._receiver.answers.wait()
         await asyncio.sleep(self._receiver.delay)
         taken = self._receiver.take(self._node, headers, body)
         return Outcome(DELIVERED, "200") if taken else Outcome(REFUSED, "503")
@@ -142,6 +151,11 @@ class _Line:
         self.held_back = ""
         self._back: list[Callable[[], None]] = []
         self._ledger = ledger
+
+    @property
+    def kept_back(self) -> int:
+        """How many calls wait to be released."""
+        return len(self._back)
 
     def ask(
         self,
@@ -186,6 +200,7 @@ class Node:
         receiver: Receiver,
         hooks: Sequence[WebhookEndpoint],
         outbox_entries: int = OUTBOX_ENTRIES,
+        settings: ClusteredSettings = SETTINGS,
     ) -> None:
         self.name = name
         self.app = App(APP, (Key("key", "secret"),), webhooks=tuple(hooks))
@@ -212,7 +227,6 @@ class Node:
         self.deliveries = Deliveries(
             self.endpoints, self.apps.by_id, self.sender, RETRY, clock, DeliveryCounters()
         )
-        settings = ClusteredSettings(LEASE, HOLD, RETURN, KEEP, 0)
         self.outbox = ClusteredOutbox(
             self.line, self.engine, self.endpoints, self.deliveries, settings, clock
         )
@@ -297,20 +311,35 @@ class Deployment:
         engine: Valkey | Cluster,
         receiver: Receiver,
         outbox_entries: int = OUTBOX_ENTRIES,
+        settings: ClusteredSettings = SETTINGS,
     ) -> None:
         self.receiver = receiver
         self._outbox_entries = outbox_entries
+        self._settings = settings
         self.nodes: list[Node] = []
         self._engine = engine
         self._numbers = itertools.count(1)
 
     async def add(self, *hooks: WebhookEndpoint) -> Node:
         """One more node."""
-        name = f"n{next(self._numbers)}"
-        node = Node(name, self._engine.url, self.receiver, hooks, self._outbox_entries)
-        self.nodes.append(node)
+        node = self.make(*hooks)
         await node.start()
         return node
+
+    def make(self, *hooks: WebhookEndpoint) -> Node:
+        """One more node that is not started."""
+        name = f"n{next(self._numbers)}"
+        node = Node(
+            name, self._engine.url, self.receiver, hooks, self._outbox_entries, self._settings
+        )
+        self.nodes.append(node)
+        return node
+
+    async def restart(self) -> None:
+        """End all nodes in order at the same time, then start as many anew."""
+        before, self.nodes = self.nodes, []
+        await asyncio.gather(*(node.stop() for node in before))
+        await asyncio.gather(*(self.make(*node.app.webhooks).start() for node in before))
 
     async def kill(self, node: Node) -> None:
         self.nodes.remove(node)
@@ -321,9 +350,16 @@ class Deployment:
         await node.stop()
 
     async def read(self) -> None:
-        """Wait until every partition is read by somebody, each node having its share."""
-        await until(lambda: sum(node.outbox.reading for node in self.nodes) == PARTITIONS)
-        await until(lambda: all(node.outbox.reading for node in self.nodes))
+        """Wait until every partition is read by the node in whose share it is."""
+        names = [f"{node.name}-1".encode() for node in self.nodes]
+        for node in self.nodes:
+            turns = [Turn(node.name, partition, 0) for partition in range(PARTITIONS)]
+            share = sum(turn.is_preferred(names) for turn in turns)
+            await until(partial(_reads, node, share))
+
+
+def _reads(node: Node, partitions: int) -> bool:
+    return node.outbox.reading == partitions
 
 
 @asynccontextmanager
@@ -333,9 +369,10 @@ async def deployment(
     *hooks: WebhookEndpoint,
     receiver: Receiver | None = None,
     outbox_entries: int = OUTBOX_ENTRIES,
+    settings: ClusteredSettings = SETTINGS,
 ) -> AsyncIterator[Deployment]:
     """*nodes* nodes, each of which reads its share of the partitions."""
-    running = Deployment(engine, receiver or Receiver(), outbox_entries)
+    running = Deployment(engine, receiver or Receiver(), outbox_entries, settings)
     try:
         for _ in range(nodes):
             await running.add(*(hooks or (HOOK,)))
@@ -353,3 +390,12 @@ async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> Non
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {condition}")
         await asyncio.sleep(0.01)
+
+
+async def until_said(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Return when the answer is yes."""
+    deadline = time.monotonic() + PATIENCE
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {PATIENCE} s: {condition}")
+        await asyncio.sleep(0.02)

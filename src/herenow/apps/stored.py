@@ -57,10 +57,6 @@ class StoredApps:
     def all(self) -> tuple[App, ...]:
         return tuple(self._by_id.values())
 
-    def is_static(self, app_id: str) -> bool:
-        """Whether the application stands in the configuration: it never changes then."""
-        return app_id in self._static_ids
-
     def on_change(self, callback: Changed) -> None:
         """Call *callback* on the loop with the id of each application that was made, changed or
         deleted; the new state is in force then.

@@ -15,6 +15,7 @@ from herenow.cluster.partitions.engine import Engine
 from herenow.webhooks.clustered_journal import ClusteredJournal
 from herenow.webhooks.clustered_reading import Reader, Reading
 from herenow.webhooks.clustered_shard import NotReader, Partitions, Shard
+from herenow.webhooks.clustered_tidying import Tidying
 from herenow.webhooks.events import Event, Volatile
 from herenow.webhooks.journal import Depth, Entry, JournalUnavailable
 
@@ -73,6 +74,8 @@ class ClusteredOutbox:
         self._journal = ClusteredJournal(self._shards, self._drop_from)
         self._readers: list[Reader] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._tidying: asyncio.Task[None] | None = None
+        self._is_running = False
         deliveries.recovered = self._recovered
 
     @property
@@ -85,15 +88,18 @@ class ClusteredOutbox:
             self._deliveries.offer(event)
 
     async def start(self) -> None:
-        """Take a share of the partitions, if there is an endpoint."""
+        """Take a share of the partitions, if there is an endpoint; else look what others left."""
+        self._is_running = True
         if self._endpoints:
             self._start_reading()
+        else:
+            self._tidying = asyncio.create_task(self._tidy())
 
     def app_changed(self, app: str) -> None:
         """An application was made, changed or deleted."""
         changes = self._endpoints.app_changed(app)
         self._deliveries.endpoints_changed(changes)
-        if self._endpoints and not self._readers:
+        if self._endpoints and self._is_running and not self._readers:
             self._start_reading()
         elif changes.gone or changes.changed:
             for reader in self._readers:
@@ -101,6 +107,8 @@ class ClusteredOutbox:
 
     def drain(self) -> None:
         """The server ends: leave the partitions to others."""
+        self._is_running = False
+        self._stop_tidying()
         for reader in self._readers:
             reader.stop()
 
@@ -114,7 +122,8 @@ class ClusteredOutbox:
             await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tidying = () if self._tidying is None else (self._tidying,)
+        await asyncio.gather(*self._tasks, *tidying, return_exceptions=True)
 
     async def depth(self, endpoint: str) -> Depth:
         return await self._journal.depth(endpoint)
@@ -152,6 +161,7 @@ class ClusteredOutbox:
         raise JournalUnavailable(f"the node that delivers partition {shard.index} did not answer")
 
     def _start_reading(self) -> None:
+        self._stop_tidying()
         settings = self._settings
         reading = Reading(
             engine=self._engine,
@@ -169,6 +179,22 @@ class ClusteredOutbox:
         )
         self._readers = [Reader(shard, reading) for shard in self._shards]
         self._tasks = [asyncio.create_task(self._run(reader)) for reader in self._readers]
+
+    async def _tidy(self) -> None:
+        settings = self._settings
+        try:
+            await Tidying(
+                self._shards,
+                lambda: self._endpoints.complete,
+                settings.keep_seconds,
+                settings.lease_seconds,
+            ).run()
+        except Exception:
+            _log.exception("what removed webhooks have left stays until a server starts again")
+
+    def _stop_tidying(self) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
 
     async def _run(self, reader: Reader) -> None:
         while not reader.is_stopped:

@@ -94,10 +94,15 @@ class ClusteredJournal:
             return changed
 
         async def change_all(shard: Shard) -> int:
-            changed = last = await change(shard, endpoint, (), EVENTS_A_CALL)
-            while last:
-                last = await change(shard, endpoint, (), EVENTS_A_CALL)
+            # No more than there is now: what was dropped may have to be told in another way.
+            depth = await shard.depth(endpoint)
+            left = depth.waiting + depth.buried
+            changed = 0
+            while left > 0:
+                most = min(left, EVENTS_A_CALL)
+                last = await change(shard, endpoint, (), most)
                 changed += last
+                left = left - last if last >= most else 0
             return changed
 
         return sum(await self._each(change_all))

@@ -162,7 +162,7 @@ class Reader:
         finally:
             await self._leave()
             with contextlib.suppress(JournalUnavailable):
-                await self.shard.claim("give")
+                await self._give()
 
     async def _take_turn(self) -> bool:
         """Whether this node reads the partition now."""
@@ -173,7 +173,7 @@ class Reader:
             if self._turn.is_preferred(claim.nodes):
                 return True
             await self._leave()
-            await self.shard.claim("give")
+            await self._give()
             return False
         await self._leave()
         if not claim.mine and not self._turn.is_to_take(claim, now):
@@ -207,6 +207,11 @@ class Reader:
             self._attached = False
             self._reading.engine.unsubscribe(self.shard.index, CHANNEL)
             await self._reading.deliveries.detach(self.shard.name)
+
+    async def _give(self) -> None:
+        """Whoever takes the partition then waits for returns if they are waited for here."""
+        is_certain = self._reading.clock.time() >= self._certain_from
+        await self.shard.claim("give" if is_certain else "leave")
 
     def _begin(self) -> None:
         """Read the stream from its begin: what was held is still in it."""
@@ -413,10 +418,11 @@ class Reader:
                 depths[name] = depth.waiting + depth.buried
         for name, most in _shares(depths, limit).items():
             await self._trim_endpoint(name, oldest, most)
+        if not self._reading.endpoints.complete:
+            return
         for name in await self.shard.unknown(oldest):
             if self._reading.endpoints.get(name) is None:
-                while await self.shard.forget(name, TRIMMED_A_CALL):
-                    pass
+                await self.shard.forget(name)
 
     async def _trim_endpoint(self, name: str, oldest: float, most: int) -> None:
         cursor, more, dropped = _BEGIN, True, 0

@@ -43,7 +43,8 @@ class Claim(NamedTuple):
     """Who reads the partition. ``before``: its reader so far, who may be dead, or empty.
 
     ``something_told``: as this node takes it, endpoints believe in something already. ``given``:
-    how many seconds ago a reader gave it up, None if that never was.
+    how many seconds ago a reader gave it up who waited for no returns, or None. ``nodes`` are those
+    that have endpoints, so that they take turns at reading.
     """
 
     mine: bool
@@ -88,6 +89,16 @@ class Settled(NamedTuple):
     endpoints: list[str]
 
 
+class Remains(NamedTuple):
+    """``used``: the partition was ever read, or entries are in its stream.
+
+    ``more``: there is more to forget at once.
+    """
+
+    used: bool
+    more: bool
+
+
 class Told(NamedTuple):
     """A fact that an endpoint was told, and whether it holds."""
 
@@ -109,7 +120,7 @@ class Shard:
         self._partitions = partitions
 
     async def claim(self, wish: str) -> Claim:
-        """*wish*: ``look``, ``take`` or ``give``."""
+        """*wish*: ``look``, ``take``, ``give``, or ``leave``: give it up while some may return."""
         mine, before, lives, told, given, *nodes = await self._ask("claim", wish)
         ago = None if given < 0 else _seconds(given)
         return Claim(bool(mine), before, bool(lives), bool(told), ago, tuple(nodes))
@@ -206,10 +217,18 @@ class Shard:
         )
         return dropped, bool(more), following
 
-    async def forget(self, endpoint: str, most: int) -> bool:
-        """Forget some of what *endpoint* has here; true if there is more."""
-        (more,) = await self._ask("forget", endpoint, most)
-        return bool(more)
+    async def forget(self, endpoint: str) -> None:
+        """Forget *endpoint* and all that it has here."""
+        await self._ask("forget", endpoint)
+
+    async def remains(self, keep_seconds: float, most: int) -> Remains:
+        """Unless somebody reads here, forget some of what is older than *keep_seconds*.
+
+        That is an endpoint that no node has known since, and *most* entries of the stream; if 0
+        nothing is forgotten.
+        """
+        used, more = await self._ask("remains", _micros(keep_seconds), most)
+        return Remains(bool(used), bool(more))
 
     async def read(
         self, endpoint: str, after: int, most: int, lane: str | None = None

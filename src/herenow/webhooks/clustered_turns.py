@@ -34,7 +34,7 @@ class Turn:
         return False
 
     def is_preferred(self, nodes: Iterable[bytes]) -> bool:
-        """Whether the partition is in this node's share, if *nodes* are those with a lease."""
+        """Whether the partition is in this node's share, if *nodes* are those that take turns."""
         names = {self._node, *(_name(node) for node in nodes)}
         return max(names, key=self._weight) == self._node
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.lua.hooked import ENDPOINT, LANE, Reading, Waiting
-from cluster.lua.partition import Partition
+from cluster.lua.partition import ROOM, SECOND, Partition
 
 
 @pytest.fixture
@@ -364,7 +364,7 @@ def test_a_node_that_was_superseded_settles_and_delivers_nothing(partition: Part
         ("arrivals", "0-1", 10),
         ("note", ENDPOINT, "answer", "x"),
         ("trim", ENDPOINT, 0, 0, "0", 10),
-        ("forget", ENDPOINT, 10),
+        ("forget", ENDPOINT),
         ("known", "", ENDPOINT),
     ):
         assert old.node.ask(str(script), *arguments) == [b"elsewhere"]
@@ -383,6 +383,22 @@ def test_a_reader_with_a_lease_keeps_its_partition(partition: Partition) -> None
     assert mine == 1
     assert isinstance(given, int)
     assert given >= 0
+
+
+def test_only_nodes_that_say_so_take_turns(partition: Partition) -> None:
+    """One without endpoints does not; one that gives up no longer does; nor who is silent."""
+    first = Reading(partition, partition.settled("a"))
+    second, _ = partition.node("b"), partition.node("c")
+    second.ask("claim", "look")
+    assert first.claim("look")[5:] == [b"a", b"b"]
+    second.ask("claim", "give")
+    assert first.claim("look")[5:] == [b"a"]
+    second.ask("claim", "look")
+    for _ in range(4):
+        partition.wait(2)
+        first.node.beat()
+        second.beat()
+    assert first.claim("look")[5:] == [b"a"]
 
 
 def test_an_app_that_got_endpoints_later_is_written_of(partition: Partition) -> None:
@@ -427,9 +443,50 @@ def test_an_endpoint_that_nobody_knows_is_forgotten_with_all_it_had(
     reading.ask("note", ENDPOINT, "answer", "503")
     partition.wait(1)
     assert reading.ask("endpoints", partition.time) == [ENDPOINT.encode()]
-    while reading.ask("forget", ENDPOINT, 1) == [1]:
-        pass
+    reading.ask("forget", ENDPOINT)
     assert not [name for name in partition.names() if name.startswith("w:")]
+
+
+def test_where_nobody_reads_what_is_old_is_forgotten(
+    partition: Partition, reading: Reading
+) -> None:
+    """Endpoints, which apps have any, and what came into the outbox."""
+    reading.node.join("alice", 1)
+    reading.ask("known", 1, "1", ENDPOINT, "e2")
+    reading.settle("+", "+alice", "-alice")
+    reading.claim("give")
+    partition.wait(2)
+    reading.node.beat()
+    reading.node.join("bob", 2)
+    assert reading.ask("remains", 3 * SECOND, 1) == [1, 0]
+    assert len(partition.outbox()) == 3
+    assert reading.ask("remains", SECOND, 0) == [1, 0]
+    for more in (1, 1, 0):
+        assert reading.ask("remains", SECOND, 1) == [1, more]
+    assert not [name for name in partition.names() if name.startswith("w:")]
+    assert partition.outbox() == [f"a {ROOM} bob"]
+    partition.wait(2)
+    for more in (1, 0):
+        assert reading.ask("remains", SECOND, 1) == [1, more]
+    assert partition.key("out") is None
+
+
+def test_where_somebody_reads_nothing_is_forgotten_by_others(
+    partition: Partition, reading: Reading
+) -> None:
+    reading.ask("known", 1, "1", ENDPOINT)
+    reading.node.join("alice", 1)
+    partition.wait(1)
+    other = partition.node("b")
+    assert other.ask("remains", 0, 10) == [b"remains", 1, 0]
+    assert reading.ask("endpoints", partition.time) == [ENDPOINT.encode()]
+    assert len(partition.outbox()) == 2
+
+
+def test_where_there_never_were_webhooks_nothing_remains(partition: Partition) -> None:
+    node = partition.settled("a")
+    node.join("alice", 1, flags=0)
+    assert node.ask("remains", 0, 0) == [b"remains", 0, 0]
 
 
 def test_times_of_the_engine_come_with_what_arrives(partition: Partition) -> None:

@@ -43,6 +43,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "probe": (),
     "publish": (),
     "ready": ("state", "endings"),
+    "remains": _HOOKS,
     "request": _HOOKS,
     "restore": (*_MEMBERS, "rosters"),
     "revive": _HOOKS,

@@ -29,6 +29,12 @@ local function is_reader()
   return call("HGET", B .. ":state", "reader") == ARGV[7]
 end
 
+local function reader_lives()
+  local reader = call("HGET", B .. ":state", "reader")
+  local lease = reader and call("ZSCORE", B .. ":lease", reader)
+  return lease and tonumber(lease) > clock
+end
+
 -- Tells the reader that events of an endpoint changed behind it.
 local function tell_reader(message)
   call(PUBLISH, P .. ":out", message)
@@ -133,6 +139,17 @@ local function forget_event(endpoint, position, event)
   if call("HGET", W .. "f:" .. endpoint, fact) == position then
     call("HDEL", W .. "f:" .. endpoint, fact)
   end
+end
+
+-- In one step: what was told and the events that tell it make no sense without each other.
+local function forget_endpoint(endpoint)
+  for _, lane in ipairs(call("HKEYS", W .. "lane:" .. endpoint)) do
+    call("UNLINK", W .. "l:" .. endpoint .. ":" .. lane)
+  end
+  for _, key in ipairs({ "q:", "b:", "told:", "lane:", "f:", "n:", "r:", "x:", "s:" }) do
+    call("UNLINK", W .. key .. endpoint)
+  end
+  call("ZREM", W .. "ends", endpoint)
 end
 
 -- Tells an endpoint that a fact holds or no longer does, unless it was told so last. `silent`: it

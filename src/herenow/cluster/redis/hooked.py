@@ -36,7 +36,7 @@ def take(endpoints: dict[bytes, Hooked], of: bytes, read: Mapping[bytes, bytes])
             hooked.told.update(map(_lane, read.keys()))
         case b"lane":
             hooked.lanes = {lane: int(record.split(b" ")[1]) for lane, record in read.items()}
-        case b"f" | b"n" | b"r" | b"s" | b"ends" | b"apps":
+        case b"f" | b"n" | b"r" | b"s" | b"ends" | b"apps" | b"ask" | b"ans":
             pass
         case _:
             raise ValueError(f"expected a key of webhooks, got one of kind {kind!r}")

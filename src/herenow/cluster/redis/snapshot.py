@@ -15,9 +15,9 @@ from herenow.cluster.redis.names import Names
 
 _KEYS_A_SCAN: Final = 1_000
 _MICROSECONDS: Final = 1_000_000
-# What passes by itself: cached events, the outbox, the buckets of the event rate, who was seen, and
-# how rosters changed.
-_PASSING: Final = (b"l", b"out", b"r", b"ends", b"seen", b"asked", b"h", b"miss")
+# What passes by itself: cached events, the outbox and who takes turns at reading it, the buckets of
+# the event rate, who was seen, and how rosters changed.
+_PASSING: Final = (b"l", b"out", b"turns", b"r", b"ends", b"seen", b"asked", b"h", b"miss")
 
 _READ: Final = """
 local read = { redis.call("TIME") }
