@@ -109,7 +109,7 @@ async def sign_in(node: Node, number: int, watchlist: Iterable[str]) -> Discard:
     path = "/app/a-key"
     request = Request("GET", path, path, "protocol=7", {"host": "127.0.0.1"}, "1.1", True)
     before = len(node.hub(APP).connections)
-    connection: Any = node.open_websocket(transport, request, PEER)
+    connection: Any = node.open_websocket(transport, request, PEER, b"")
     assert len(node.hub(APP).connections) == before + 1
     transport.signed_in = asyncio.Event()
     frame = signin(connection.session.socket_id, f"user-{number}", watchlist)

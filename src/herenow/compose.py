@@ -32,6 +32,7 @@ from herenow.server.listening import Listener, PlainListener, bind
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
 from herenow.server.tls import Certificate, TlsListener
+from herenow.server.writes import Writes
 from herenow.store.database import StoreError
 from herenow.store.opening import check_database, open_database
 from herenow.store.sealing import Sealer
@@ -103,6 +104,7 @@ class Server:
             routes=self._routes,
             open_websocket=self.node.open_websocket,
             timers=self._timers,
+            writes=Writes(self._loop),
             head_timeout_seconds=config.server.head_timeout_seconds,
             keep_alive_seconds=config.server.keep_alive_seconds,
             max_request_bytes=_largest_request(config.limits, apps.all()),

@@ -27,6 +27,8 @@ _WINDOW_SECONDS: Final = 1.0
 
 def clean(text: str, limit: int = 200) -> str:
     """*text* from outside on one line: at most *limit* characters, none that a terminal obeys."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     # Whatever is cut here cannot come back: sequences only ever make the text shorter.
     bounded = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
     visible = "".join(

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from herenow.api.calls import Call
 from herenow.cluster.base import Refusal
 from server.late_engine import LateBus, LateLedger, Lateness
 from server.serving import APP, Answer, Serving, app_with, eventually, serving
@@ -195,10 +196,10 @@ async def test_a_failure_after_a_late_answer_is_answered(
 ) -> None:
     """Nobody waits for an answer that never comes."""
 
-    def fail(body: object) -> None:
+    def fail(call: Call, body: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("herenow.api.calls.encode_json", fail)
+    monkeypatch.setattr(Call, "answer", fail)
     lateness.late = {"delivery"}
     answering = asyncio.create_task(late.trigger("cache-a", "e"))
     await eventually(lambda: lateness.waiting("delivery") == 1)

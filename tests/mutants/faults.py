@@ -519,7 +519,9 @@ def batch_published_up_to_the_first_error() -> None:
         except ApiError:
             for item in call.body_object()["batch"][:1]:
                 event = api_events._check(api_events._from_fields(item), call.app.limits)
-                publications = list(api_events._publications(call, event))
+                publications = [
+                    api_events._publication(call.app, event, channel) for channel in event.channels
+                ]
                 api_events._publish(call, publications, lambda: None)
             raise
 

@@ -346,6 +346,58 @@ def test_nobody_is_told_to_continue_without_need() -> None:
     assert isinstance(event, BadRequest)
 
 
+FIELDS = b"Host: h\r\nContent-Length: 2\r\nX-Other: a\r\n\r\n"
+
+
+def after_one_like_it(line: bytes, fields: bytes = FIELDS) -> list[Event]:
+    """What a request means whose header lines the connection has brought before."""
+    parser = RequestParser(MAX_BODY)
+    parser.receive_data(b"POST /before?a=b HTTP/1.1\r\n" + fields + b"ok")
+    return parser.receive_data(line + b"\r\n" + fields + b"ok")
+
+
+def on_its_own(line: bytes, fields: bytes = FIELDS) -> list[Event]:
+    return RequestParser(MAX_BODY).receive_data(line + b"\r\n" + fields + b"ok")
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_no_byte_of_a_target_means_something_else_the_second_time(byte: int) -> None:
+    """Neither in the path nor in the query; what is refused is refused again."""
+    for target in (b"/a%cb", b"/a?b%cc", b"%c"):
+        line = b"GET %b HTTP/1.1" % (target % byte)
+        assert after_one_like_it(line) == on_its_own(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"%b /x HTTP/1.1" % method for method in (b"GET", b"HEAD", b"POST", b"OPTIONS", b"BREW")),
+        *(
+            b"GET /x %b" % version
+            for version in (b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"ICE/1.1")
+        ),
+        *(b"GET  /x HTTP/1.1", b"GET /x HTTP/1.1 ", b" GET /x HTTP/1.1", b"get /x HTTP/1.1"),
+        *(b"GET http://other/x?y HTTP/1.1", b"OPTIONS * HTTP/1.1", b"CONNECT h:1 HTTP/1.1"),
+    ],
+)
+def test_a_request_line_means_the_same_the_second_time(line: bytes) -> None:
+    """Whatever of the request before is remembered, it is for the same header lines only."""
+    assert after_one_like_it(line) == on_its_own(line)
+    other = FIELDS.replace(b"Host: h", b"Host: i")
+    parser = RequestParser(MAX_BODY)
+    parser.receive_data(b"GET /before HTTP/1.1\r\n" + FIELDS + b"ok")
+    assert parser.receive_data(line + b"\r\n" + other + b"ok") == on_its_own(line, other)
+
+
+def test_the_host_of_a_target_holds_for_its_request_alone() -> None:
+    parser = RequestParser(MAX_BODY)
+    requests = [
+        cast("Request", parser.receive_data(line + b" HTTP/1.1\r\n" + FIELDS + b"ok")[0])
+        for line in (b"GET /1", b"GET http://other/2", b"GET /3")
+    ]
+    assert [request.headers["host"] for request in requests] == ["h", "other", "h"]
+
+
 def test_a_websocket_upgrade_comes_with_the_frames_behind_it() -> None:
     (upgrade,) = RequestParser(MAX_BODY).receive_data(HANDSHAKE + b"\r\n\x81\x00")
     assert isinstance(upgrade, WebSocketUpgrade)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conformance.harness.vectors import (
@@ -53,6 +54,16 @@ def test_the_vectors_that_sdks_publish(secret: str, string: str, digest: str) ->
 @pytest.mark.parametrize(("secret", "body", "digest"), WEBHOOK_SIGNATURES)
 def test_the_vectors_of_webhooks(secret: str, body: str, digest: str) -> None:
     assert hex_digest(secret, body.encode()) == digest
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.binary(max_size=300))
+@example("k" * 64, b"")
+@example("k" * 65, b"m")
+@example("", b"m")
+def test_digests_are_those_of_the_standard_library(secret: str, message: bytes) -> None:
+    """Secrets may be longer than a block of the hash."""
+    expected = hmac.new(secret.encode(), message, "sha256").hexdigest()
+    assert hex_digest(secret, message) == hex_digest(secret, message) == expected
 
 
 def test_strings_to_sign_are_joined_from_what_was_received() -> None:

@@ -16,6 +16,7 @@ import uvloop
 from herenow.protocol.http1 import Request, Response
 from herenow.server.front import Front, FrontContext, Handler, Peer, Respond
 from herenow.server.timers import TimerWheel
+from herenow.server.writes import Writes
 
 DEADLINE: Final = 10.0
 BIG_BODY: Final = b"x" * 8_000_000
@@ -122,6 +123,7 @@ class Port:
             "routes": Table(self),
             "open_websocket": self._open_websocket,
             "timers": timers,
+            "writes": Writes(loop),
             "admit": self._admit,
             "closed": self.closed.append,
         } | self._settings
@@ -143,10 +145,11 @@ class Port:
         return self.admits
 
     def _open_websocket(
-        self, transport: asyncio.Transport, request: Request, peer: Peer
+        self, transport: asyncio.Transport, request: Request, peer: Peer, accepted: bytes
     ) -> asyncio.Protocol:
         if self.upgrade_fails:
             raise RuntimeError("no WebSocket today")
+        transport.write(accepted)
         return Echo(self, transport, request)
 
     def answer(self, path: str, response: Response) -> None:

@@ -29,6 +29,7 @@ from herenow.server.front import Front, FrontContext
 from herenow.server.hub import Hub
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
+from herenow.server.writes import Writes
 from herenow.webhooks.desk import Desk
 from herenow.webhooks.endpoints import Endpoints
 from herenow.webhooks.events import Event, from_ledger
@@ -118,6 +119,7 @@ class Serving:
             ),
             open_websocket=self.node.open_websocket,
             timers=self.timers,
+            writes=Writes(loop),
             head_timeout_seconds=settings.head_timeout_seconds,
             admit=self.node.admit_socket,
             admit_websocket=self.node.admit_websocket,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from herenow.apps.base import App
 from herenow.cluster.base import Done, Refusal
-from herenow.protocol.http1 import Request, Response
+from herenow.protocol.http1 import EMPTY_OBJECT, Request, Response
 from herenow.protocol.messages import InvalidJSON, decode_json, encode_json
 from herenow.protocol.names import is_legal_channel_name
 from herenow.protocol.signing import Parameters
@@ -46,17 +45,28 @@ def unavailable() -> ApiError:
     return ApiError(503, "The cluster's engine does not answer: try again", retry_after=1)
 
 
-@dataclass(frozen=True, slots=True)
 class Call:
     """An authenticated call. ``names`` are the parts of its path that are not fixed."""
 
-    hub: Hub
-    desk: Desk
-    request: Request
-    parameters: Parameters
-    names: tuple[str, ...]
-    respond: Callable[[Response], None]
-    refuse: Callable[[ApiError], None]
+    __slots__ = ("desk", "hub", "names", "parameters", "refuse", "request", "respond")
+
+    def __init__(
+        self,
+        hub: Hub,
+        desk: Desk,
+        request: Request,
+        parameters: Parameters,
+        names: tuple[str, ...],
+        respond: Callable[[Response], None],
+        refuse: Callable[[ApiError], None],
+    ) -> None:
+        self.hub = hub
+        self.desk = desk
+        self.request = request
+        self.parameters = parameters
+        self.names = names
+        self.respond = respond
+        self.refuse = refuse
 
     @property
     def app(self) -> App:
@@ -64,6 +74,9 @@ class Call:
 
     def answer(self, body: dict[str, Any], *, complete: bool = True) -> None:
         """Answer 200 with *body* as JSON; what may be missing something says so in it."""
+        if complete and not body:
+            self.respond(EMPTY_OBJECT)
+            return
         if not complete:
             body = {**body, "complete": False}
         self.respond(Response(200, encode_json(body)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from herenow.api.calls import ApiError, Call, split_info, unavailable
-from herenow.apps.base import Limits
+from herenow.apps.base import App, Limits
 from herenow.cluster.base import ChannelState, Publication, Refusal
 from herenow.protocol import messages
 from herenow.protocol.http1 import Response
@@ -57,7 +57,7 @@ def trigger(call: Call) -> None:
     """``POST /apps/{id}/events``: one event to up to a hundred channels."""
     limits = call.app.limits
     event = _check(_read_trigger(call), limits)
-    publications = list(_publications(call, event))
+    publications = [_publication(call.app, event, channel) for channel in event.channels]
 
     def published() -> None:
         if event.info:
@@ -77,10 +77,10 @@ def trigger_batch(call: Call) -> None:
     events = _read_batch(call)
     publications: list[Publication] = []
     for event in events:
-        (publication,) = _publications(call, event)
+        (channel,) = event.channels
         # What is published on one channel and then on another arrives in that order.
-        sealed = not publications or publications[-1].channel != publication.channel
-        publications.append(publication._replace(sealed=sealed))
+        sealed = not publications or publications[-1].channel != channel
+        publications.append(_publication(call.app, event, channel, sealed))
 
     def published() -> None:
         if any(event.info for event in events):
@@ -133,7 +133,7 @@ def trigger_raw(call: Call) -> None:
     name, socket_id = call.parameter("name"), call.parameter("socket_id")
     body = _Body(_string(name, "name"), msgspec.Raw(data), [call.names[0]], None, socket_id)
     event = _check(body, call.app.limits)
-    publications = list(_publications(call, event))
+    publications = [_publication(call.app, event, channel) for channel in event.channels]
 
     def published() -> None:
         call.respond(Response(202, b""))
@@ -199,10 +199,7 @@ def _check(body: _Body, limits: Limits) -> Event:
             400, f"Event name too long: allowed are {limits.max_event_name_length} characters"
         )
     data = _check_data(bytes(body.data), limits.max_event_bytes)
-    names = list(body.channels or ())
-    if body.channel is not None:
-        names.append(body.channel)
-    channels = tuple(dict.fromkeys(names))
+    channels = _channels(body)
     if not channels:
         raise ApiError(400, "Expected channels parameter to be a non-empty array, or channel")
     if limits.max_event_channels and len(channels) > limits.max_event_channels:
@@ -212,7 +209,7 @@ def _check(body: _Body, limits: Limits) -> Event:
     for channel in channels:
         if not is_legal_channel_name(channel, limits.max_channel_name_length):
             raise ApiError(400, "Invalid channel name")
-    info = split_info(body.info)
+    info = split_info(body.info) if body.info else ()
     for attribute in info:
         if attribute not in _INFO:
             raise ApiError(
@@ -222,6 +219,12 @@ def _check(body: _Body, limits: Limits) -> Event:
     # A malformed id is ignored, as an unknown one is.
     skip = body.socket_id if body.socket_id and is_socket_id(body.socket_id) else None
     return Event(body.name, data, channels, skip, info)
+
+
+def _channels(body: _Body) -> tuple[str, ...]:
+    """Every channel that *body* names, once."""
+    channels = body.channels or ()
+    return tuple(dict.fromkeys(channels if body.channel is None else (*channels, body.channel)))
 
 
 def _check_data(token: bytes, maximum: int) -> bytes:
@@ -242,23 +245,13 @@ def _check_data(token: bytes, maximum: int) -> bytes:
     return token
 
 
-def _publications(call: Call, event: Event) -> Iterator[Publication]:
-    """*event* as each of its channels gets it."""
-    app = call.app
-    for channel in event.channels:
-        payload = messages.event(event.name, event.data, channel)
-        if channel_kind(channel).cached:
-            yield Publication(
-                app.id,
-                channel,
-                payload,
-                event.socket_id,
-                cached=True,
-                data=event.data,
-                ttl=app.cache_ttl_seconds,
-            )
-        else:
-            yield Publication(app.id, channel, payload, event.socket_id)
+def _publication(app: App, event: Event, channel: str, sealed: bool = False) -> Publication:
+    """*event* as *channel* gets it."""
+    name, data, _, skip, _ = event
+    payload = messages.event(name, data, channel)
+    if not channel_kind(channel).cached:
+        return Publication(app.id, channel, payload, skip, False, sealed)
+    return Publication(app.id, channel, payload, skip, True, sealed, data, app.cache_ttl_seconds)
 
 
 def _publish(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -27,6 +27,9 @@ _UPGRADE_REQUIRED: Final = Response(
     "text/plain",
     (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
 )
+
+
+_MAX_KNOWN_LENGTH: Final = 256
 
 
 class Endpoint(NamedTuple):
@@ -78,10 +81,12 @@ class ApiRoutes:
     def find(self, method: str, path: str) -> Handler | Response:
         if not path.startswith(self._prefix):
             return _NOT_FOUND
-        parts = tuple(path[len(self._prefix) :].split("/"))
-        if len(parts) == 3 and parts[1] == "app":
-            return _UPGRADE_REQUIRED
-        app_id, endpoint, names = _match(parts)
+        path = path[len(self._prefix) :]
+        # Text of any length may come from outside.
+        found = _known_match(path) if len(path) <= _MAX_KNOWN_LENGTH else _match(path)
+        if isinstance(found, Response):
+            return found
+        app_id, endpoint, names = found
         if endpoint is None:
             return _NOT_FOUND
         action = endpoint.actions.get(method)
@@ -168,9 +173,11 @@ def _no_secret(key: str) -> None:
     return None
 
 
-def _match(parts: tuple[str, ...]) -> tuple[str | None, Endpoint | None, tuple[str, ...]]:
+def _match(path: str) -> Response | tuple[str | None, Endpoint | None, tuple[str, ...]]:
     """Match ``/apps/{id}/…`` and Python's ``/users/{id}/terminate_connections``."""
-    match parts:
+    match tuple(path.split("/")):
+        case (_, "app", _):
+            return _UPGRADE_REQUIRED
         case ("", "apps", app_id, "channels", name, *rest):
             return app_id, _OF_CHANNEL.get(tuple(rest)), (_decoded(name),)
         case ("", "apps", app_id, "users", user, "terminate_connections"):
@@ -188,6 +195,9 @@ def _match(parts: tuple[str, ...]) -> tuple[str | None, Endpoint | None, tuple[s
         case ("", "apps", app_id, *rest):
             return app_id, _OF_APP.get(tuple(rest)), ()
     return None, None, ()
+
+
+_known_match = lru_cache(maxsize=1024)(_match)
 
 
 def _decoded(part: str) -> str:

@@ -7,6 +7,8 @@ a server must not (RFC 9112 §3.2, §6.1, §6.3) is refused here.
 from __future__ import annotations
 
 import binascii
+import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -20,10 +22,16 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADER_LINES: Final = 100
 WEBSOCKET_SUBPROTOCOL: Final = "pusher-channels-protocol-7"
 
+# What a client repeats on one connection is remembered up to this length.
+_MAX_KNOWN_BYTES: Final = 1_024
+_MAX_KNOWN_VALUE: Final = 64
+
 _VERSIONS: Final = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
 _SCHEMES: Final = ("http://", "https://", "ws://", "wss://")
 # httptools refuses raw UTF-8 in a target, which curl sends: it is shown letters instead.
 _AS_ASCII: Final = bytes(range(128)) + b"x" * 128
+# The usual request line, of which httptools would say no more.
+_PLAIN_LINE: Final = re.compile(rb'(GET|POST) (/[!-"$-~]*) HTTP/1\.1')
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -34,8 +42,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     ``target`` is as written. ``path`` and ``query`` are its parts, percent-encoding untouched,
     without the host of an absolute-form target; ``headers["host"]`` is that host then. Names of
-    ``headers`` are lower-case, repeated lines joined with ``", "``. ``version`` is ``"1.0"`` or
-    ``"1.1"``.
+    ``headers`` are lower-case, repeated lines joined with ``", "``; requests of one connection may
+    share them, so they are not to be changed. ``version`` is ``"1.0"`` or ``"1.1"``.
     """
 
     method: str
@@ -83,6 +91,14 @@ class BadRequest(NamedTuple):
 Event = Request | WebSocketUpgrade | Continue | BadRequest
 
 
+class _Known(NamedTuple):
+    """The header lines of the request before, and what they say."""
+
+    lines: bytes
+    headers: dict[str, str]
+    keep_alive: bool
+
+
 class RequestParser:
     """Splits what one connection receives into requests, in bounded memory.
 
@@ -91,12 +107,22 @@ class RequestParser:
     is received is ignored.
     """
 
-    __slots__ = ("_body", "_chunks", "_finished", "_length", "_max_body", "_request", "_unread")
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_finished",
+        "_known",
+        "_length",
+        "_max_body",
+        "_request",
+        "_unread",
+    )
 
     def __init__(self, max_request_bytes: int) -> None:
         self._max_body = max_request_bytes
         self._unread = b""
         self._request: Request | None = None
+        self._known: _Known | None = None
         self._length = 0
         self._body = bytearray()
         self._chunks: ChunkedBody | None = None
@@ -146,12 +172,7 @@ class RequestParser:
                 raise Refused(431, f"Request head is larger than {MAX_HEAD_BYTES} bytes")
             return start
         end += 4
-        head = data[start:end]
-        try:
-            request = read_head(head)
-        except Refused:
-            _refuse_bare_line_feed(head)
-            raise
+        request = self._read_head(data[start:end])
         headers = request.headers
         self._frame(headers, request.version)
         has_body = self._chunks is not None or self._length > 0
@@ -171,6 +192,26 @@ class RequestParser:
                     raise Refused(417, "Expect may only be 100-continue")
                 events.append(Continue())
         return end
+
+    def _read_head(self, head: bytes) -> Request:
+        line_end = head.find(b"\r\n")
+        known = self._known
+        if known is not None and head[line_end:] == known.lines:
+            line = _PLAIN_LINE.fullmatch(head, 0, line_end)
+            if line is not None:
+                target = line[2].decode()
+                path, _, query = target.partition("?")
+                return Request(
+                    line[1].decode(), target, path, query, known.headers, "1.1", known.keep_alive
+                )
+        try:
+            request = read_head(head)
+        except Refused:
+            _refuse_bare_line_feed(head)
+            raise
+        if len(head) - line_end <= _MAX_KNOWN_BYTES and _PLAIN_LINE.fullmatch(head, 0, line_end):
+            self._known = _Known(head[line_end:], request.headers, request.keep_alive)
+        return request
 
     def _frame(self, headers: dict[str, str], version: str) -> None:
         coding = headers.get("transfer-encoding")
@@ -296,9 +337,16 @@ def _refuse_bare_line_feed(head: bytes) -> None:
         raise Refused(400, "Malformed request: a line must end with CR LF")
 
 
-def tokens(value: str) -> list[str]:
+def tokens(value: str) -> tuple[str, ...]:
     """The members of a comma-separated header value, lower-case."""
-    return [token.strip(" \t") for token in value.lower().split(",")]
+    return _known_tokens(value) if len(value) <= _MAX_KNOWN_VALUE else _tokens(value)
+
+
+def _tokens(value: str) -> tuple[str, ...]:
+    return tuple(token.strip(" \t") for token in value.lower().split(","))
+
+
+_known_tokens = lru_cache(maxsize=256)(_tokens)
 
 
 def asks_for_websocket(request: Request) -> bool:
@@ -346,6 +394,10 @@ def encode_upgrade(request: Request, extensions: str = "") -> bytes:
     )
 
 
+EMPTY_OBJECT: Final = Response(200, b"{}")
+"""What most calls are answered with."""
+
+
 def encode_response(
     response: Response, *, keep_alive: bool, head_only: bool, http10: bool
 ) -> bytes:
@@ -354,6 +406,12 @@ def encode_response(
     *head_only* answers HEAD: the head of the answer to GET. ``Connection`` is written where the
     version's default does not hold. Raises ``ValueError`` for a header that would break the line.
     """
+    if response is EMPTY_OBJECT and keep_alive and not (head_only or http10):
+        return _ENCODED_EMPTY_OBJECT
+    return _encode_response(response, keep_alive, head_only, http10)
+
+
+def _encode_response(response: Response, keep_alive: bool, head_only: bool, http10: bool) -> bytes:
     status, body, content_type, headers = response
     lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
     if status >= 200 and status not in (204, 304):
@@ -374,3 +432,6 @@ def encode_response(
     if not head_only:
         lines.append(body)
     return b"".join(lines)
+
+
+_ENCODED_EMPTY_OBJECT: Final = _encode_response(EMPTY_OBJECT, True, False, False)

@@ -151,6 +151,9 @@ def decode_hash(data: bytes | None) -> dict[str, Any] | None:
 
 def event(name: str, data: bytes, channel: str | None = None, user_id: str | None = None) -> bytes:
     """``{"event":…,"channel":…,"data":…,"user_id":…}``; *data* is a JSON token."""
+    if channel is not None and user_id is None:
+        named = encode_json(name), encode_json(channel)
+        return b'{"event":%b,"channel":%b,"data":%b}' % (*named, data)
     parts = [b'{"event":', encode_json(name)]
     if channel is not None:
         parts += (b',"channel":', encode_json(channel))
@@ -167,8 +170,10 @@ def quoted(json_text: bytes) -> bytes:
 
 
 def connection_established(socket_id: str, activity_timeout: int) -> bytes:
-    data = encode_json({"socket_id": socket_id, "activity_timeout": activity_timeout})
-    return event("pusher:connection_established", quoted(data))
+    return (
+        '{"event":"pusher:connection_established","data":"{\\"socket_id\\":\\"'
+        f'{socket_id}\\",\\"activity_timeout\\":{activity_timeout}}}"}}'
+    ).encode()
 
 
 def error(message: str, code: int | None = None) -> bytes:

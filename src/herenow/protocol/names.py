@@ -66,9 +66,17 @@ def is_legal_channel_name(name: str, max_length: int = MAX_CHANNEL_NAME_LENGTH) 
     """
     if max_length and len(name) > max_length:
         return False
+    # As above: only what is short is remembered.
+    return _is_known(name) if len(name) <= MAX_CHANNEL_NAME_LENGTH else _is_channel_name(name)
+
+
+def _is_channel_name(name: str) -> bool:
     if name.startswith("#"):
         return name.startswith(SERVER_TO_USER) and is_legal_user_id(name[len(SERVER_TO_USER) :])
     return _LEGAL.fullmatch(name) is not None
+
+
+_is_known = lru_cache(maxsize=4096)(_is_channel_name)
 
 
 def is_legal_user_id(user_id: str) -> bool:

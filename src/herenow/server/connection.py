@@ -115,14 +115,18 @@ class Connection(asyncio.Protocol):
         self._authorization: Timer | None = None
         self._liveness = Liveness(self, transport)
 
-    def start(self) -> None:
-        """Greet the client and begin to watch over it."""
+    def start(self, accepted: bytes) -> None:
+        """Greet the client, after the answer to its handshake, and begin to watch over it."""
         settings = self.node.settings
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         established = messages.connection_established(
             self.session.socket_id, settings.activity_timeout_seconds
         )
-        self.send(text_frame(established))
+        greeting = text_frame(established)
+        if self._deflate is not None:
+            greeting = self._deflate(greeting)
+        self.node.counters.messages_out += 1
+        self._transport.write(accepted + greeting)
         self._liveness.start()
         app = self.hub.app
         if app.authorized_connections:

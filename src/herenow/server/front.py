@@ -23,6 +23,7 @@ from herenow.protocol.http1 import (
 )
 from herenow.server.peers import Network, Peer, find_peer, peer_address
 from herenow.server.timers import Timer, TimerWheel
+from herenow.server.writes import Writes
 
 __all__ = [
     "Front",
@@ -50,10 +51,11 @@ Respond = Callable[[Response], None]
 
 Handler = Callable[[Request, Peer, Respond], None]
 
-OpenWebSocket = Callable[[asyncio.Transport, Request, Peer], asyncio.Protocol]
-"""Sets up the WebSocket side of a connection whose 101 has been written.
+OpenWebSocket = Callable[[asyncio.Transport, Request, Peer, bytes], asyncio.Protocol]
+"""Sets up the WebSocket side of a connection, and writes the 101 that is given to it.
 
-``connection_made`` is not called on what it returns; ``connection_lost`` will be.
+So it leaves together with the first frame. ``connection_made`` is not called on what it returns;
+``connection_lost`` will be.
 """
 
 
@@ -78,6 +80,7 @@ class FrontContext:
     routes: Routes
     open_websocket: OpenWebSocket
     timers: TimerWheel
+    writes: Writes
     head_timeout_seconds: float = 10
     keep_alive_seconds: float = 75
     max_request_bytes: int = 1_048_576
@@ -280,7 +283,7 @@ class Front(asyncio.Protocol):
         while waiting and (response := waiting[0].response) is not None:
             answer = waiting.pop(0)
             keep_alive = answer.keep_alive and not (self._draining and self._owes_nothing())
-            self._transport.write(self._encode(answer, response, keep_alive))
+            self._context.writes.add(self._transport, self._encode(answer, response, keep_alive))
             if not keep_alive:
                 self._linger()
                 return
@@ -342,11 +345,12 @@ class Front(asyncio.Protocol):
         if not self._context.admit_websocket(peer):
             transport.abort()
             return
+        self._context.writes.flush()
         self._leave()
         agreement = self._context.negotiate(request)
-        transport.write(encode_upgrade(request, agreement.answer if agreement else ""))
+        accepted = encode_upgrade(request, agreement.answer if agreement else "")
         try:
-            protocol = self._context.open_websocket(transport, request, peer)
+            protocol = self._context.open_websocket(transport, request, peer, accepted)
         except Exception:
             _log.exception("opening a WebSocket at %s failed", request.path)
             transport.abort()
@@ -368,6 +372,7 @@ class Front(asyncio.Protocol):
 
     def _close(self) -> None:
         self._parser = None
+        self._context.writes.flush()
         self._transport.close()
 
     def _linger(self) -> None:
@@ -379,6 +384,7 @@ class Front(asyncio.Protocol):
         self._parser = None
         self._held = self._upgrade = None
         self._waiting.clear()
+        self._context.writes.flush()
         if self._half_closed:
             self._transport.close()
             return
@@ -397,6 +403,7 @@ class Front(asyncio.Protocol):
         """A client may end its side after its request and still gets the answer."""
         if self._lingering or self._parser is None:
             return False
+        self._context.writes.flush()
         self._half_closed = self._draining = True
         self._parser = self._upgrade = None
         self._unfinished = False

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from herenow.apps.base import App, Apps
+from herenow.log import clean
 from herenow.protocol import errors
 from herenow.protocol.errors import Closing
 from herenow.protocol.signing import parse_query
 
+CLIENT_LENGTH: Final = 64
+
+_MAX_KNOWN_QUERY: Final = 256
 _SUPPORTED: Final = frozenset({4, 5, 6, 7})
 _INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
 _NOT_PUBLISHED: Final = Closing(
@@ -26,9 +31,30 @@ class Found(NamedTuple):
     key: str
 
 
-def check_version(query: str) -> Closing | None:
-    """Judge the ``protocol`` parameter (§2.2)."""
-    version = parse_query(query).get("protocol")
+class Greeting(NamedTuple):
+    """What a client says of itself: why it is not welcome, if so, and what it is."""
+
+    refused: Closing | None
+    client: str
+
+
+def read_greeting(query: str) -> Greeting:
+    """Judge the ``protocol`` parameter (§2.2), and read what is for the operator."""
+    # Many clients say the same; text of any length may come from outside.
+    return _known_greeting(query) if len(query) <= _MAX_KNOWN_QUERY else _read_greeting(query)
+
+
+def _read_greeting(query: str) -> Greeting:
+    parameters = parse_query(query)
+    client, version = parameters.get("client", ""), parameters.get("version", "")
+    shown = clean(f"{client} {version}".strip(), CLIENT_LENGTH)
+    return Greeting(_check_version(parameters.get("protocol")), shown)
+
+
+_known_greeting = lru_cache(maxsize=256)(_read_greeting)
+
+
+def _check_version(version: str | list[str] | None) -> Closing | None:
     if not isinstance(version, str) or not version:
         return errors.NO_VERSION
     if _INTEGER.fullmatch(version) is None:
@@ -39,10 +65,12 @@ def check_version(query: str) -> Closing | None:
 def find_app(path: str, query: str, prefix: str, apps: Apps) -> Found | Closing:
     """The application that a WebSocket on *path* asks for."""
     head = f"{prefix}/app/"
-    key = unquote(path[len(head) :])
+    key = path[len(head) :]
+    if "%" in key:
+        key = unquote(key)
     if not path.startswith(head) or not key or "/" in key:
         return errors.PATH_NOT_FOUND
-    refused = check_version(query)
+    refused = read_greeting(query).refused
     if refused is not None:
         return refused
     app = apps.by_key(key)

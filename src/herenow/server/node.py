@@ -8,17 +8,17 @@ import itertools
 import logging
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from herenow.apps.base import App, Apps
 from herenow.cluster.base import Bus, Ledger, Publication, Transition
-from herenow.log import RateLimitedLog, clean
+from herenow.log import RateLimitedLog
 from herenow.protocol import errors
 from herenow.protocol.deflate import Agreement, negotiate
 from herenow.protocol.errors import Closing
 from herenow.protocol.http1 import Request
 from herenow.protocol.session import Refused, Session
-from herenow.protocol.signing import parse_query
 from herenow.server import handshake
 from herenow.server.compression import Compression
 from herenow.server.connection import Connection
@@ -37,6 +37,7 @@ CLOSES_PER_SECOND: Final = 500
 CLOSING_TICK_SECONDS: Final = 0.01
 CLOSING_SHARE: Final = 0.7
 DESCRIPTOR_RESERVE: Final = 64
+_SOCKET_IDS: Final = 10**10
 
 log = logging.getLogger("herenow.node")
 
@@ -185,23 +186,27 @@ class Node:
         return True
 
     def open_websocket(
-        self, transport: asyncio.Transport, request: Request, peer: Peer
+        self, transport: asyncio.Transport, request: Request, peer: Peer, accepted: bytes
     ) -> asyncio.Protocol:
-        """Make a connection of an accepted upgrade, or refuse it in words."""
+        """Make a connection of an upgrade that *accepted* answers, or refuse it in words."""
         try:
-            return self._open(transport, request, peer)
+            return self._open(transport, request, peer, accepted)
         except Exception:
             self._addresses.leave(peer.address)
             raise
 
-    def _open(self, transport: asyncio.Transport, request: Request, peer: Peer) -> asyncio.Protocol:
+    def _open(
+        self, transport: asyncio.Transport, request: Request, peer: Peer, accepted: bytes
+    ) -> asyncio.Protocol:
         found = self._judge(request, peer)
         if isinstance(found, Closing):
-            return self._refuse(transport, found, peer)
+            return self._refuse(transport, found, peer, accepted)
         app, key = found
         hub = self.hub(app)
         if not app.limits.max_connections:
-            return self._welcome(transport, hub, key, request, peer)
+            return self._welcome(transport, hub, key, request, peer, accepted)
+
+        transport.write(accepted)
 
         def enter(refused: Closing | None) -> asyncio.Protocol:
             # The application may have been changed meanwhile.
@@ -209,32 +214,39 @@ class Node:
             if refused is None and self.draining:
                 refused = errors.RECONNECT
             if refused is not None:
-                return self._refuse(transport, refused, peer)
-            return self._welcome(transport, hub, key, request, peer)
+                return self._refuse(transport, refused, peer, b"")
+            return self._welcome(transport, hub, key, request, peer, b"")
 
         return Entering(hub, transport, enter, lambda: self.released(peer)).begin()
 
     def _refuse(
-        self, transport: asyncio.Transport, closing: Closing, peer: Peer
+        self, transport: asyncio.Transport, closing: Closing, peer: Peer, accepted: bytes
     ) -> RefusedConnection:
         reason = closing.code.name.lower()
         self.counters.connections_refused[reason] += 1
         self._refusal_log.warning(
             f"connection refused: {reason}", detail=closing.message, address=peer.address
         )
-        return RefusedConnection(transport, closing, self.timers, lambda: self.released(peer))
+        released = partial(self.released, peer)
+        return RefusedConnection(transport, closing, self.timers, released, accepted)
 
     def _welcome(
-        self, transport: asyncio.Transport, hub: Hub, key: str, request: Request, peer: Peer
+        self,
+        transport: asyncio.Transport,
+        hub: Hub,
+        key: str,
+        request: Request,
+        peer: Peer,
+        accepted: bytes,
     ) -> Connection:
         session = Session(self._socket_id(hub), hub.app)
         agreement = self.negotiate(request)
         deflate = self._compression.deflate(agreement.window_bits) if agreement else None
         connection = Connection(self, hub, transport, session, peer, key, deflate)
-        connection.client = _client_of(request.query)
+        connection.client = handshake.read_greeting(request.query).client
         hub.add(connection)
         self.counters.connections_opened += 1
-        connection.start()
+        connection.start(accepted)
         return connection
 
     def negotiate(self, request: Request) -> Agreement | None:
@@ -270,8 +282,10 @@ class Node:
     @staticmethod
     def _socket_id(hub: Hub) -> str:
         while True:
-            first, second = secrets.randbelow(10**10) + 1, secrets.randbelow(10**10) + 1
-            socket_id = f"{first}.{second}"
+            # 64 bits for each half of 33: no number is likelier than another by a billionth.
+            drawn = int.from_bytes(secrets.token_bytes(16))
+            first, second = drawn % _SOCKET_IDS, (drawn >> 64) % _SOCKET_IDS
+            socket_id = f"{first + 1}.{second + 1}"
             if socket_id not in hub.connections:
                 return socket_id
 
@@ -315,10 +329,3 @@ class Node:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(start + grace):
                 await self._empty.wait()
-
-
-def _client_of(query: str) -> str:
-    """What a client says it is, for the operator to read."""
-    parameters = parse_query(query)
-    client, version = parameters.get("client", ""), parameters.get("version", "")
-    return clean(f"{client} {version}".strip(), 64)

@@ -17,7 +17,10 @@ _MAX_IGNORED_BYTES: Final = 65_536
 
 class RefusedConnection(asyncio.Protocol):
     """The handshake is accepted all the same: a browser cannot see the status of a failed upgrade,
-    and its client needs the close code to know whether to come back (protocol reference §2.1)."""
+    and its client needs the close code to know whether to come back (protocol reference §2.1).
+
+    *accepted*, the answer to the handshake if it was not written yet, leaves with the rest.
+    """
 
     __slots__ = ("_decoder", "_drop", "_released", "_transport")
 
@@ -27,12 +30,13 @@ class RefusedConnection(asyncio.Protocol):
         closing: Closing,
         timers: TimerWheel,
         released: Callable[[], None],
+        accepted: bytes,
     ) -> None:
         self._transport = transport
         self._decoder = Decoder(_MAX_IGNORED_BYTES)
         self._released = released
         error = text_frame(messages.error(closing.message, closing.code))
-        transport.write(error + close_frame(closing.code, closing.message))
+        transport.write(accepted + error + close_frame(closing.code, closing.message))
         self._drop: Timer = timers.call_later(CLOSING_SECONDS, transport.abort)
 
     def data_received(self, data: bytes) -> None:
