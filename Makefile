@@ -29,6 +29,7 @@ SERVERS ?= herenow,floor$(if $(HAVE_NPM),$(COMMA)soketi)
 PEER ?=
 GROWTH ?=
 CHURN ?=
+MIXED ?=
 PAGE ?=
 BENCH := build/bench
 COMMA := ,
@@ -94,10 +95,10 @@ proof: $(VENV)/.dev pages clients browser redis databases ## Run every suite, or
 	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py $(SUITES)
 
 .PHONY: bench
-bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(INSTALLED)) ## Measure: ROWS=… RUNS=5 SECONDS=10 OUT=… PEER='…' GROWTH=1 CHURN=1 PAGE=…
+bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(INSTALLED)) ## Measure: ROWS=… RUNS=5 SECONDS=10 OUT=… PEER='…' GROWTH=1 CHURN=1 MIXED=1 PAGE=…
 	$(BIN)/python -m bench.run --rows '$(ROWS)' --runs $(RUNS) --seconds $(SECONDS) --out '$(OUT)' \
 		--servers '$(SERVERS)' --peer '$(PEER)' --built $(BENCH) \
-		$(if $(GROWTH),--growth) $(if $(CHURN),--churn) $(if $(PAGE),--page '$(PAGE)')
+		$(if $(GROWTH),--growth) $(if $(CHURN),--churn) $(if $(MIXED),--mixed) $(if $(PAGE),--page '$(PAGE)')
 
 .PHONY: bench-cluster
 bench-cluster: $(VENV)/.dev ## Measure joins, leaves, rosters and watchlists of many nodes on one Valkey

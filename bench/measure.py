@@ -79,12 +79,13 @@ class Generator:
         arguments = ["connect", "--conns", str(connections), "--hold", str(_LONGEST_SECONDS)]
         with subprocess.Popen(self._command(arguments), stdout=subprocess.DEVNULL) as process:
             try:
-                self._await_descriptors(connections)
+                self.await_descriptors(connections)
                 yield
             finally:
                 process.terminate()
 
-    def _await_descriptors(self, connections: int) -> None:
+    def await_descriptors(self, connections: int) -> None:
+        """Wait until the server has so many files open."""
         deadline = time.monotonic() + _SET_UP_SECONDS
         open_files = Path(f"/proc/{self._target.pid}/fd")
         while sum(1 for _ in open_files.iterdir()) < connections:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.machine import Machine
+from bench.mixed import MOST_ADDED_MS, SUBSCRIBERS, added
 from bench.rows import GROWTH_SIZES, ROWS, Better, Row
 from bench.runs import OURS, Cell, Ratio, Run, Spread, Summary, summarize
 
@@ -127,6 +128,19 @@ def memory_table(come_and_go: Mapping[str, Any]) -> str:
     return grid(head, [[f"{kib / 1024:.1f}" for kib in (before, *after)]])
 
 
+def mixed_table(mixed: Mapping[str, Any]) -> str:
+    """Milliseconds that each thing takes, by what goes on beside it: median and p99."""
+    head = ["beside it", *next(iter(mixed.values())), "added to p99, at most"]
+    over = added(mixed)
+    lines = []
+    for beside, actions in mixed.items():
+        shown = [f"{number(each['p50'])} / {number(each['p99'])}" for each in actions.values()]
+        limit = "" if over.get(beside, 0) <= MOST_ADDED_MS else " **missed**"
+        more = f"{over[beside]:.1f} (≤ {MOST_ADDED_MS:g}){limit}" if beside in over else _DASH
+        lines.append([beside, *shown, more])
+    return grid(head, lines)
+
+
 def machine_line(machine: Machine) -> str:
     changed = ", with changes" if machine.changed else ""
     return (
@@ -168,6 +182,14 @@ def block(results: Mapping[str, Any], plot: str = "") -> str:
             "not depend on them, they are idle connections beside it.",
             growth_table(growth, rows),
         ]
+    if mixed := results.get("mixed"):
+        parts += [
+            "## Beside a large fan-out",
+            f"How long one client waits for a pong, for its subscription to a presence channel and "
+            f"for the answer to a publish, in milliseconds, median / p99, while "
+            f"{SUBSCRIBERS:,} others are sent events on one channel.",
+            mixed_table(mixed),
+        ]
     if come_and_go := results.get("come_and_go"):
         parts += [
             "## Coming and going",
@@ -199,7 +221,7 @@ def write_page(page: Path, text: str) -> None:
 def load_results(directory: Path) -> dict[str, Any]:
     """What the runs of one directory came to, as far as they were made."""
     results: dict[str, Any] = {"rows": ROWS, "summaries": []}
-    for name in ("growth", "come_and_go", "table"):
+    for name in ("growth", "come_and_go", "mixed", "table"):
         file = directory / f"{name}.json"
         if file.exists():
             content = json.loads(file.read_text())

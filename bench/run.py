@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bench.machine import Machine, resident_kib
 from bench.measure import Generator, measure
+from bench.mixed import COMPANY, measure_beside, percentiles
 from bench.rows import GROWTH_SIZES, Load, Row, select
 from bench.runs import OURS, Run, sift, summarize
 from bench.servers import Place, Server, floor, free_port, herenow, peer, running, sink, soketi
@@ -114,6 +115,17 @@ class Bench:
                         say(f"{row.name:18} {size:>6,} connections {cost} {row.cost_unit}")
             self.write("growth", content)
 
+    def run_mixed(self, servers: Sequence[Server]) -> None:
+        """How long others wait beside a fan-out to very many."""
+        (ours,) = (server for server in servers if server.name == OURS)
+        content: dict[str, Any] = {}
+        for company in COMPANY:
+            times = measure_beside(company, ours, self.place, self.options.seconds)
+            content[company.title] = percentiles(times)
+            for name, each in content[company.title].items():
+                say(f"{company.title:21} {name:8} p50 {each['p50']:.2f} p99 {each['p99']:.2f} ms")
+        self.write("mixed", content)
+
     def run_come_and_go(self, servers: Sequence[Server]) -> None:
         """Memory after many connections have subscribed and left, again and again."""
         (ours,) = (server for server in servers if server.name == OURS)
@@ -174,6 +186,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     option("--page", type=Path, help="page that gets the tables and the plot")
     option("--growth", action="store_true", help="cost at 100, 1,000 and 10,000 connections")
     option("--churn", action="store_true", help="memory after connections come and go")
+    option("--mixed", action="store_true", help="latency beside a fan-out to 10,000")
     return parser.parse_args(arguments)
 
 
@@ -193,7 +206,9 @@ def main(arguments: Sequence[str]) -> int:
             bench.run_growth(servers, sink_pid)
         if options.churn:
             bench.run_come_and_go(servers)
-        if not (options.growth or options.churn):
+        if options.mixed:
+            bench.run_mixed(servers)
+        if not (options.growth or options.churn or options.mixed):
             bench.run_table(servers, sink_pid)
     report.main(options.out, options.page)
     for failure in bench.failures:

@@ -133,7 +133,10 @@ def herenow(sink_port: int) -> Server:
 
     def command(place: Place, port: int, load: Load) -> Start:
         file = place.scratch / "herenow.toml"
-        file.write_text(configuration(sink_port, load))
+        store = place.scratch / "herenow.db"
+        for left in place.scratch.glob(f"{store.name}*"):
+            left.unlink()
+        file.write_text(configuration(sink_port, load) + f'[store]\nurl = "sqlite:///{store}"\n')
         options = ["--config", str(file), "--port", str(port), "--admin-port", "0"]
         return Start([sys.executable, "-m", "herenow.cli", "serve", *options])
 

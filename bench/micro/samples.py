@@ -33,14 +33,15 @@ PUBLISH_PATH: Final = "/apps/app-id/events"
 PUBLISH_BODY: Final = b'{"name":"ev","channels":["bench-0"],"data":' + _DATA + b"}"
 
 
-def _publish_query() -> str:
+def publish_query(now: float) -> str:
+    """The query of a publish of ``PUBLISH_BODY``, signed at *now*."""
     md5 = hashlib.md5(PUBLISH_BODY, usedforsecurity=False).hexdigest()
-    query = f"auth_key={KEY}&auth_timestamp={NOW:.0f}&auth_version=1.0&body_md5={md5}"
+    query = f"auth_key={KEY}&auth_timestamp={now:.0f}&auth_version=1.0&body_md5={md5}"
     string = canonical_string("POST", PUBLISH_PATH, parse_query(query))
     return f"{query}&auth_signature={hex_digest(SECRET, string)}"
 
 
-PUBLISH_QUERY: Final = _publish_query()
+PUBLISH_QUERY: Final = publish_query(NOW)
 PUBLISH_REQUEST: Final = (
     f"POST {PUBLISH_PATH}?{PUBLISH_QUERY} HTTP/1.1\r\n"
     "Host: 127.0.0.1:6001\r\n"
