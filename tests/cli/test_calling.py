@@ -55,7 +55,11 @@ def test_an_application_that_is_nowhere(tmp_path: Path) -> None:
     config = configured(tmp_path / "asked.toml", f"sqlite:///{tmp_path / 'store.db'}")
     done = run("webhooks", "list", "--app", "404", "--config", config, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "application 404 is not configured" in done.stderr
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    assert (
+        "application 404 is not configured, and there is no application 404 in the store"
+        f" ({store})\n"
+    ) in done.stderr
     assert not (tmp_path / "store.db").exists()
 
 

@@ -17,6 +17,7 @@ from conformance.harness.apps import App, configuration
 from conformance.harness.receiver import Receiver
 from conformance.harness.server import running
 from conformance.harness.service import Service
+from herenow.cli.webhooks import _print_endpoint
 
 COMMAND: Final = (sys.executable, "-m", "herenow.cli", "webhooks")
 DEADLINE: Final = 20.0
@@ -94,7 +95,8 @@ def test_what_waits_is_listed_and_shown(deployment: Deployment) -> None:
     listed = deployment.run("list")
     assert listed.returncode == 0
     assert listed.stdout.startswith(f"{endpoint['id']}  http://127.0.0.1:")
-    assert "2 wait, the oldest for " in listed.stdout
+    assert "  2 events wait, the oldest for " in listed.stdout
+    assert " s; no dead letters\n" in listed.stdout
     assert "failing since " in listed.stdout
     shown = deployment.run("show", endpoint["id"])
     occupied, added = shown.stdout.splitlines()
@@ -129,7 +131,68 @@ def test_events_are_dropped_by_their_ids(deployment: Deployment) -> None:
     assert deployment.run("drop", endpoint["id"], *ids).stdout == "2 events are dropped\n"
     deployment.wait(waiting=0)
     again = deployment.run("drop", endpoint["id"], *ids)
-    assert (again.returncode, again.stdout) == (1, "0 events are dropped\n")
+    assert (again.returncode, again.stdout) == (1, "no events are dropped\n")
+    assert again.stderr.startswith(
+        f"herenow: none of these 2 events waits for {endpoint['id']}: an id is unknown, or "
+    )
+
+
+def test_an_id_that_is_unknown_is_said_to_be(deployment: Deployment) -> None:
+    """With exit code 1, also beside one that is dropped, and by retry as well."""
+    endpoint = deployment.wait(waiting=2)["id"]
+    for command, told in (("drop", "waits for"), ("retry", "is a dead letter of")):
+        done = deployment.run(command, endpoint, "no-such-1")
+        assert done.returncode == 1
+        assert f"no event no-such-1 {told} {endpoint}" in done.stderr
+        assert f"{endpoint} says w" in done.stderr
+    added = deployment.ask("show", endpoint)["events"][-1]["id"]
+    done = deployment.run("drop", endpoint, added, "no-such-1")
+    assert (done.returncode, done.stdout) == (1, "1 event is dropped\n")
+    assert f"not every event waits for {endpoint}" in done.stderr
+
+
+def test_one_is_not_spoken_of_as_many(deployment: Deployment) -> None:
+    """Nor is nothing."""
+    endpoint = deployment.wait(waiting=2)["id"]
+    added = deployment.ask("show", endpoint)["events"][-1]["id"]
+    assert deployment.run("drop", endpoint, added).stdout == "1 event is dropped\n"
+    assert "  1 event waits, for " in deployment.run("list").stdout
+    assert deployment.run("retry", endpoint).stdout == "no dead letters to deliver\n"
+    assert deployment.run("show", endpoint, "--dead").stdout == "no dead letters\n"
+    assert deployment.run("drop", endpoint, "--all", "--yes").stdout == "1 event is dropped\n"
+    assert "  no events wait; no dead letters\n" in deployment.run("list").stdout
+    assert deployment.run("show", endpoint).stdout == "no events wait\n"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "dead", "oldest", "told"),
+    [
+        (0, 0, None, "no events wait; no dead letters"),
+        (1, 0, 2.0, "1 event waits, for 2.0 s; no dead letters"),
+        (2, 1, 2.0, "2 events wait, the oldest for 2.0 s; 1 dead letter"),
+        (0, 1, 2.0, "no events wait; 1 dead letter, for 2.0 s"),
+        (0, 3, 2.0, "no events wait; 3 dead letters, the oldest for 2.0 s"),
+        (0, 3, None, "no events wait; 3 dead letters"),
+    ],
+)
+def test_what_waits_in_words(
+    capsys: pytest.CaptureFixture[str], waiting: int, dead: int, oldest: float | None, told: str
+) -> None:
+    """Numbers and words agree, and an age is that of something."""
+    _print_endpoint(
+        {
+            "id": "0" * 16,
+            "url": "http://127.0.0.1/",
+            "events": EVENTS,
+            "waiting": waiting,
+            "dead": dead,
+            "oldest_seconds": oldest,
+            "failing_since": None,
+            "last_answer": "",
+            "last_attempt": None,
+        }
+    )
+    assert capsys.readouterr().out.splitlines()[2:] == [f"  {told}", "  no attempt has failed"]
 
 
 def test_to_drop_all_is_asked_about(deployment: Deployment) -> None:

@@ -151,6 +151,12 @@ def test_a_signed_request(server: Server, member: Member, directory: Path) -> No
     assert member.hear("headline") == {"text": "hello"}
 
 
+def test_a_signed_get_request(server: Server, member: Member, directory: Path) -> None:
+    member.join("presence-room", "emily")
+    answer = run_shell(with_port(snippet(CONNECT, "signed GET request"), server), directory)
+    assert answer == '{"channels":{"presence-room":{"user_count":1}}}'
+
+
 def test_who_is_there_in_node(node: str, server: Server, member: Member, directory: Path) -> None:
     member.join("presence-gaming", "emily")
     text = snippet(CONNECT, "pusher for Node") + snippet(WALK, "who is there", "js")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from herenow.apps.base import Key
 from herenow.store.database import StoreError, Transaction
@@ -33,6 +33,10 @@ SCHEMA: Final = (
 class Unreadable(StoreError):
     """What the store holds about one application is damaged."""
 
+    def __init__(self, app_id: str) -> None:
+        super().__init__(f"the settings of application {app_id} in the store cannot be read")
+        self.app_id = app_id
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -43,6 +47,13 @@ class Row:
     settings: Mapping[str, Any]
     webhooks: str = field(repr=False)
     keys: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+class Listing(NamedTuple):
+    """The applications of a store by id, and the ids of those that are damaged."""
+
+    rows: list[Row]
+    unreadable: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,24 @@ def read_row(transaction: Transaction, app_id: str) -> Row | None:
     except ValueError:
         table = None
     if not isinstance(table, dict):
-        raise Unreadable(f"the settings of application {app_id} in the store cannot be read")
+        raise Unreadable(app_id)
     return Row(app_id, mark, table, webhooks, tuple(keys))
+
+
+def read_listing(transaction: Transaction) -> Listing:
+    """Every application, by id."""
+    listing = Listing([], [])
+    if not read_mark(transaction):
+        return listing
+    for app_id in sorted(read_marks(transaction), key=lambda app_id: (len(app_id), app_id)):
+        try:
+            row = read_row(transaction, app_id)
+        except Unreadable:
+            listing.unreadable.append(app_id)
+            continue
+        if row is not None:
+            listing.rows.append(row)
+    return listing
 
 
 def open_row(row: Row, sealer: Sealer) -> Record:

@@ -13,13 +13,15 @@ from herenow.apps.records import (
     MAX_SETTINGS_BYTES,
     SCHEMA,
     VERSION,
+    Listing,
     Record,
     Row,
+    Unreadable,
     has_row,
     open_row,
     open_webhooks,
+    read_listing,
     read_mark,
-    read_marks,
     read_row,
     secret_purpose,
     webhooks_purpose,
@@ -41,6 +43,10 @@ NO_KEY: Final = (
 class UnknownApp(StoreError):
     """The store has no such application."""
 
+    def __init__(self, app_id: str) -> None:
+        super().__init__(f"there is no application {app_id} in the store")
+        self.app_id = app_id
+
 
 class Sealed(StoreError):
     """An application's secrets cannot be opened with the keys that were given."""
@@ -56,14 +62,24 @@ class AppStore:
         self._database = database
         self._sealer = sealer
 
+    @property
+    def exists(self) -> bool:
+        """False if there is no database yet."""
+        return self._database.exists
+
     def rows(self) -> list[Row]:
-        """What can be read without a key, by id."""
+        """What can be read without a key, by id. Raises :class:`Unreadable` for what cannot."""
+        listing = self.listing()
+        if listing.unreadable:
+            raise Unreadable(listing.unreadable[0])
+        return listing.rows
+
+    def listing(self) -> Listing:
+        """What can be read without a key, and what is damaged."""
         if not self._database.exists:
-            return []
+            return Listing([], [])
         with self._database.reading() as transaction:
-            marks = read_marks(transaction) if read_mark(transaction) else {}
-            found = [read_row(transaction, app_id) for app_id in marks]
-        return sorted((row for row in found if row), key=lambda row: (len(row.id), row.id))
+            return read_listing(transaction)
 
     def row(self, app_id: str) -> Row:
         if self._database.exists:
@@ -71,7 +87,23 @@ class AppStore:
                 row = read_row(transaction, app_id) if read_mark(transaction) else None
             if row is not None:
                 return row
-        raise UnknownApp(_unknown(app_id))
+        raise UnknownApp(app_id)
+
+    def must_have(self, app_id: str) -> None:
+        """Raise :class:`UnknownApp` unless there is such an application, damaged or not."""
+        if self._database.exists:
+            with self._database.reading() as transaction:
+                if read_mark(transaction) and has_row(transaction, app_id):
+                    return
+        raise UnknownApp(app_id)
+
+    def opens(self, row: Row) -> bool:
+        """Whether the keys that seal open *row*: else no server that has these serves it."""
+        try:
+            self.open(row)
+        except Sealed:
+            return False
+        return True
 
     def open(self, row: Row) -> Record:
         """Raises :class:`Sealed`."""
@@ -205,7 +237,7 @@ class AppStore:
     def _changing(self, app_id: str, *, must_exist: bool = True) -> Iterator[Transaction]:
         """A transaction that changes the application; one waits here for another to end."""
         if must_exist and not self._database.exists:
-            raise UnknownApp(_unknown(app_id))
+            raise UnknownApp(app_id)
         self._prepare()
         mark = secrets.token_hex(16)
         with self._database.writing() as transaction:
@@ -213,7 +245,7 @@ class AppStore:
                 "UPDATE herenow_apps_state SET mark = :mark WHERE one = 1", mark=mark
             )
             if must_exist and not has_row(transaction, app_id):
-                raise UnknownApp(_unknown(app_id))
+                raise UnknownApp(app_id)
             yield transaction
             transaction.execute(
                 "UPDATE herenow_apps SET mark = :mark WHERE id = :id", mark=mark, id=app_id
@@ -245,7 +277,7 @@ class AppStore:
     def _row_in(transaction: Transaction, app_id: str) -> Row:
         row = read_row(transaction, app_id)
         if row is None:
-            raise UnknownApp(_unknown(app_id))
+            raise UnknownApp(app_id)
         return row
 
     def _write(self, transaction: Transaction, record: Record) -> None:
@@ -300,10 +332,6 @@ def new_pair(others: Collection[str] = ()) -> Key:
     while key in others:
         key = secrets.token_hex(10)
     return Key(key, secrets.token_hex(20))
-
-
-def _unknown(app_id: str) -> str:
-    return f"there is no application {app_id} in the store"
 
 
 def _sealed(app_id: str) -> str:

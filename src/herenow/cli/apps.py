@@ -4,98 +4,38 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from herenow.config import Config, ConfigError, StoreConfig, load_config
+from herenow.cli.app_pages import (
+    UNREADABLE,
+    complain_of,
+    lines_of,
+    print_lines,
+    show_once,
+    show_static,
+    show_stored,
+)
+from herenow.cli.app_stores import Opened, places
+from herenow.cli.terminal import FAILED, complain, confirm, counted, print_json
+from herenow.config import ConfigError
 from herenow.config.apps import check_settings, lay_settings
-from herenow.config.settings import settings_of
 from herenow.config.sources import read_file
-from herenow.log import clean
 
 if TYPE_CHECKING:
-    from herenow.apps.records import Record, Row
-    from herenow.apps.store import AppStore
+    from herenow.apps.records import Record
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Result = TypeVar("Result")
 Settings = Mapping[str, Any]
 
-_FAILED: Final = 1
-_WRONG_USAGE: Final = 2
-_SHOWN: Final = 1_000
-_SHOWN_APPS: Final = 10_000
 _LARGEST_ID: Final = 10**15
 
 
 @click.group()
 def apps() -> None:
     """Make, change and remove applications; running servers follow within two seconds."""
-
-
-class Opened:
-    """The store that a command works on, and the configuration that names it."""
-
-    def __init__(self, context: click.Context, config_file: Path | None, store: str | None) -> None:
-        self._context = context
-        try:
-            self.config: Config = load_config(config_file, os.environ, {"store.url": store})
-        except ConfigError as error:
-            self.refuse("the configuration cannot be used", error.problems)
-        from herenow.apps.store import AppStore
-        from herenow.store.database import StoreError
-        from herenow.store.opening import open_database
-        from herenow.store.sealing import Sealer
-
-        self._error = StoreError
-        sealer = Sealer(self.config.store.secret_key)
-        self.store: AppStore = self.run(
-            lambda: AppStore(open_database(self.config.store.url), sealer)
-        )
-        context.call_on_close(self.store.close)
-
-    @property
-    def static_ids(self) -> frozenset[str]:
-        return frozenset(app.id for app in self.config.apps)
-
-    @property
-    def static_keys(self) -> frozenset[str]:
-        return frozenset(pair.key for app in self.config.apps for pair in app.keys)
-
-    def run(self, action: Callable[[], Result]) -> Result:
-        """The answer of *action*; if the store refuses it, the command ends with 1."""
-        try:
-            return action()
-        except self._error as error:
-            click.echo(f"herenow: {clean(str(error), _SHOWN)}", err=True)
-            self._context.exit(_FAILED)
-        except ConfigError as error:
-            self.refuse("the settings cannot be used", error.problems)
-
-    def refuse(self, what: str, problems: Iterable[str]) -> NoReturn:
-        click.echo(f"herenow: {what}", err=True)
-        for problem in problems:
-            click.echo(f"  {clean(problem, _SHOWN)}", err=True)
-        self._context.exit(_WRONG_USAGE)
-
-
-def _places(command: Command) -> Command:
-    store_help = settings_of(StoreConfig)["url"].doc
-    for option in (
-        click.option("--store", metavar="URL", help=f"{store_help} Default: from the settings"),
-        click.option(
-            "--config",
-            "config_file",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="TOML file with settings: that of the servers.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 _settings_file = click.option(
@@ -134,7 +74,7 @@ def key() -> None:
 )
 @_settings_file
 @_json
-@_places
+@places
 @click.pass_context
 def create(
     context: click.Context,
@@ -155,41 +95,31 @@ def create(
             other_keys=opened.static_keys,
         )
     )
-    _show_once(record, "made", as_json)
+    show_once(opened, record, "made", as_json=as_json)
 
 
 @apps.command("list")
 @_json
-@_places
+@places
 @click.pass_context
 def list_apps(
     context: click.Context, as_json: bool, config_file: Path | None, store: str | None
 ) -> None:
-    """List the applications of the store."""
+    """List all applications: those of the store, and those of the configuration."""
     opened = Opened(context, config_file, store)
-    rows = opened.run(opened.store.rows)
+    lines = lines_of(opened)
     if as_json:
-        listed = [
-            {"id": row.id, "enabled": _is_enabled(row), "keys": [key for key, _ in row.keys]}
-            for row in rows
-        ]
-        _print_json({"apps": listed})
-        return
-    for row in rows[:_SHOWN_APPS]:
-        state = "enabled " if _is_enabled(row) else "disabled"
-        keys = " ".join(key for key, _ in row.keys)
-        also = (
-            "  (not served: the configuration has this id)" if row.id in opened.static_ids else ""
-        )
-        click.echo(clean(f"{row.id:>15}  {state}  {keys}{also}", _SHOWN))
-    if len(rows) > _SHOWN_APPS:
-        click.echo(f"{len(rows) - _SHOWN_APPS} more: see --json")
+        print_json({"apps": [line.as_json() for line in lines]})
+        complain_of(opened, lines)
+    else:
+        print_lines(opened, lines)
+    context.exit(FAILED if any(line.state == UNREADABLE for line in lines) else 0)
 
 
 @apps.command()
 @_app
 @_json
-@_places
+@places
 @click.pass_context
 def show(
     context: click.Context,
@@ -200,20 +130,11 @@ def show(
 ) -> None:
     """Show the settings of application ID; secrets and the values of headers are not shown."""
     opened = Opened(context, config_file, store)
-    row = opened.run(lambda: opened.store.row(app_id))
-    settings: dict[str, Any] = dict(row.settings)
-    if row.webhooks:
-        settings["webhooks"] = _shown_webhooks(opened.store, row)
-    keys = [key for key, _ in row.keys]
-    if as_json:
-        _print_json({"id": row.id, "keys": keys, "settings": settings})
-        return
-    click.echo(f"application {row.id}, {'enabled' if _is_enabled(row) else 'disabled'}")
-    for name, value in sorted(settings.items()):
-        click.echo(f"  {clean(name)} = {clean(json.dumps(value), _SHOWN)}")
-    for key in keys:
-        click.echo("")
-        _show_snippet(row.id, key, "YOUR_SECRET")
+    static = opened.static(app_id)
+    if static is not None:
+        show_static(opened, static, as_json=as_json)
+    else:
+        show_stored(opened, opened.run(lambda: opened.store.row(app_id)), as_json=as_json)
 
 
 @apps.command()
@@ -221,7 +142,7 @@ def show(
 @click.option("--finish", is_flag=True, help="Withdraw the older key pair instead.")
 @click.option("--yes", is_flag=True, help="Do not ask whether pairs that cannot be opened may go.")
 @_json
-@_places
+@places
 @click.pass_context
 def rotate(
     context: click.Context,
@@ -244,7 +165,7 @@ def rotate(
         record = opened.run(lambda: opened.store.finish_rotation(app_id))
         withdrawn = {"id": app_id, "keys": [pair.key for pair in record.keys]}
         if as_json:
-            _print_json(withdrawn)
+            print_json(withdrawn)
         else:
             click.echo(f"application {app_id} has only the key {record.keys[0].key} now")
         return
@@ -258,17 +179,16 @@ def rotate(
         try:
             return make(yes)
         except Sealed as error:
-            click.echo(f"herenow: {clean(str(error), _SHOWN)}", err=True)
-            _confirm(context, f"Withdraw what cannot be opened of application {app_id}?")
+            complain(str(error))
+            confirm(context, f"Withdraw what cannot be opened of application {app_id}?")
             return make(True)
 
     record, lost_webhooks = opened.run(make_or_ask)
-    _show_once(record, "rotated", as_json)
+    show_once(opened, record, "rotated", as_json=as_json)
     if lost_webhooks:
-        click.echo(
-            f"herenow: the webhooks of application {app_id} could not be opened and are gone:"
-            f" give them again with herenow apps set {app_id}",
-            err=True,
+        complain(
+            f"the webhooks of application {app_id} could not be opened and are gone:"
+            f" give them again with {opened.command(f'set {app_id} --settings FILE')}"
         )
 
 
@@ -276,7 +196,7 @@ def rotate(
 @_app
 @click.argument("given", metavar="NAME=VALUE", nargs=-1)
 @_settings_file
-@_places
+@places
 @click.pass_context
 def set_settings(
     context: click.Context,
@@ -298,7 +218,7 @@ def set_settings(
 
 @apps.command()
 @_app
-@_places
+@places
 @click.pass_context
 def enable(
     context: click.Context, app_id: str, config_file: Path | None, store: str | None
@@ -311,7 +231,7 @@ def enable(
 
 @apps.command()
 @_app
-@_places
+@places
 @click.pass_context
 def disable(
     context: click.Context, app_id: str, config_file: Path | None, store: str | None
@@ -325,35 +245,37 @@ def disable(
 @apps.command()
 @_app
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_places
+@places
 @click.pass_context
 def delete(
     context: click.Context, app_id: str, yes: bool, config_file: Path | None, store: str | None
 ) -> None:
     """Remove application ID for good; its id is never used again."""
     opened = Opened(context, config_file, store)
-    opened.run(lambda: opened.store.row(app_id))
+    opened.run(lambda: opened.store.must_have(app_id))
     if not yes:
-        _confirm(context, f"Delete application {app_id} and close its connections?")
+        confirm(context, f"Delete application {app_id} and close its connections?")
     opened.run(lambda: opened.store.delete(app_id))
     click.echo(f"application {app_id} is deleted")
 
 
 @apps.command()
-@_places
+@places
 @click.pass_context
 def reseal(context: click.Context, config_file: Path | None, store: str | None) -> None:
     """Seal all applications with the first of store.secret_key, so that the others can go."""
     opened = Opened(context, config_file, store)
     resealed, unopened = opened.run(opened.store.reseal)
-    click.echo(f"{resealed} applications are sealed with the first key")
+    if resealed or not unopened:
+        sealed = counted(resealed, "application is", "applications are")
+        click.echo(f"{sealed} sealed with the first key")
     if unopened:
-        click.echo(
-            f"herenow: no key opens {len(unopened)}: {clean(', '.join(unopened), _SHOWN)};"
-            " make new secrets with herenow apps rotate",
-            err=True,
+        secrets = counted(len(unopened), "application", "applications")
+        complain(
+            f"no key opens the secrets of {secrets}: {', '.join(unopened)};"
+            f" make new ones with {opened.command('rotate ID')}"
         )
-        context.exit(_FAILED)
+        context.exit(FAILED)
 
 
 def _laid(known: Settings, given: tuple[str, ...], settings_file: Path | None) -> dict[str, Any]:
@@ -366,64 +288,3 @@ def _laid(known: Settings, given: tuple[str, ...], settings_file: Path | None) -
     if problems:
         raise ConfigError(problems)
     return check_settings(table, os.environ)
-
-
-def _confirm(context: click.Context, question: str) -> None:
-    try:
-        agreed = click.confirm(question, err=True)
-    except click.Abort:
-        click.echo("\nherenow: nobody answers: say --yes", err=True)
-        context.exit(_WRONG_USAGE)
-    if not agreed:
-        context.exit(_FAILED)
-
-
-def _is_enabled(row: Row) -> bool:
-    return row.settings.get("enabled") is not False
-
-
-def _shown_webhooks(store: AppStore, row: Row) -> object:
-    from herenow.apps.store import Sealed
-
-    try:
-        return [_shown_webhook(one) for one in store.open(row).settings["webhooks"]]
-    except Sealed:
-        return "sealed, and store.secret_key does not open it"
-
-
-def _shown_webhook(webhook: Mapping[str, Any]) -> dict[str, Any]:
-    """*webhook* without what may be a secret: the query of its URL, the values of its headers."""
-    shown = dict(webhook)
-    url, question, _ = str(shown.get("url", "")).partition("?")
-    shown["url"] = f"{url}?…" if question else url
-    if "headers" in shown:
-        shown["headers"] = dict.fromkeys(shown["headers"], "…")
-    return shown
-
-
-def _show_once(record: Record, what: str, as_json: bool) -> None:
-    pair = record.keys[-1]
-    if as_json:
-        keys = [pair.key for pair in record.keys]
-        _print_json({"id": record.id, "key": pair.key, "secret": pair.secret, "keys": keys})
-        return
-    click.echo(f"application {record.id} {what}; the secret is shown this once")
-    click.echo("")
-    _show_snippet(record.id, pair.key, pair.secret)
-    for older in record.keys[:-1]:
-        click.echo("")
-        click.echo(f"Key {older.key} stays valid until: herenow apps rotate {record.id} --finish")
-
-
-def _show_snippet(app_id: str, key: str, secret: str) -> None:
-    click.echo("In the backend:")
-    click.echo(f"  PUSHER_APP_ID={clean(app_id)}")
-    click.echo(f"  PUSHER_APP_KEY={clean(key)}")
-    click.echo(f"  PUSHER_APP_SECRET={secret}")
-    click.echo("In the page:")
-    click.echo(f'  new Pusher("{clean(key)}", …)')
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    # All but ASCII is escaped, so nothing in it is obeyed by a terminal.
-    click.echo(json.dumps(value, indent=2))

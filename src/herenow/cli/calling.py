@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import click
 
+from herenow.cli.app_stores import shown_store
+from herenow.cli.terminal import fail, refuse
 from herenow.config import Config, ConfigError, ServerConfig, load_config
-from herenow.log import clean
 
 if TYPE_CHECKING:
     import ssl
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from herenow.apps.base import Key
     from herenow.apps.store import AppStore
     from herenow.sdk.channels import Channels
-
-FAILED: Final = 1
-WRONG_USAGE: Final = 2
-SHOWN: Final = 1_000
 
 _SHOWN_APPS: Final = 20
 
@@ -74,20 +71,6 @@ def calling(
         fail(context, str(error))
 
 
-def refuse(context: click.Context, what: str, problems: Iterable[str] = ()) -> NoReturn:
-    """End the command, which is used or configured wrongly."""
-    click.echo(f"herenow: {clean(what, SHOWN)}", err=True)
-    for problem in problems:
-        click.echo(f"  {clean(problem, SHOWN)}", err=True)
-    context.exit(WRONG_USAGE)
-
-
-def fail(context: click.Context, what: str) -> NoReturn:
-    """End the command, which could not be done."""
-    click.echo(f"herenow: {clean(what, SHOWN)}", err=True)
-    context.exit(FAILED)
-
-
 def _credentials(context: click.Context, config: Config, app_id: str | None) -> tuple[str, Key]:
     if app_id is None:
         known = [app.id for app in config.apps] or _stored_ids(context, config)
@@ -113,18 +96,23 @@ def _stored_ids(context: click.Context, config: Config) -> list[str]:
     from herenow.store.database import StoreError
 
     try:
-        return [row.id for row in _store(config).rows()]
+        listing = _store(config).listing()
     except StoreError as error:
         fail(context, str(error))
+    return [*(row.id for row in listing.rows), *listing.unreadable]
 
 
 def _stored(context: click.Context, config: Config, app_id: str) -> Key:
     """The newest key pair of an application of the store."""
+    from herenow.apps.store import UnknownApp
     from herenow.store.database import StoreError
 
     try:
         store = _store(config)
         return store.open(store.row(app_id)).keys[-1]
+    except UnknownApp as error:
+        place = shown_store(config.store.url)
+        fail(context, f"application {app_id} is not configured, and {error} ({place})")
     except StoreError as error:
         fail(context, f"application {app_id} is not configured: {error}")
 

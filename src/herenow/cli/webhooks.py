@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from herenow.cli.calling import FAILED, SHOWN, WRONG_USAGE, calling
+from herenow.cli.calling import calling
+from herenow.cli.terminal import (
+    FAILED,
+    complain,
+    confirm,
+    counted,
+    moment,
+    print_json,
+    print_line,
+)
 from herenow.log import clean
 
 if TYPE_CHECKING:
@@ -68,7 +75,7 @@ def list_endpoints(
     with calling(context, config_file, app_id, server) as channels:
         answer = channels.webhook_endpoints()
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for endpoint in answer["endpoints"]:
         _print_endpoint(endpoint)
@@ -106,14 +113,14 @@ def show(
             endpoint, limit=limit, cursor=cursor, dead_only=dead_only
         )
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for event in answer["events"]:
-        click.echo(clean(_line(event), SHOWN))
+        print_line(_line(event))
     if answer["cursor"]:
         click.echo(f"there may be more: --cursor {clean(answer['cursor'])}")
     elif not answer["events"]:
-        click.echo("nothing waits")
+        click.echo("no dead letters" if dead_only else "no events wait")
 
 
 @webhooks.command()
@@ -139,8 +146,19 @@ def retry(
             retried = sum(channels.retry_webhooks(endpoint, some) for some in _portions(events))
         else:
             retried = channels.retry_webhooks(endpoint)
-    _print_number(as_json, "retried", retried, "dead letters are delivered after all")
-    context.exit(FAILED if events and not retried else 0)
+    if as_json:
+        print_json({"retried": retried})
+    elif retried:
+        letters = counted(retried, "dead letter is", "dead letters are")
+        click.echo(f"{letters} delivered after all")
+    else:
+        click.echo("no dead letters to deliver")
+    if events and not retried:
+        complain(
+            f"{_none_of(events)} is a dead letter of {endpoint}: herenow webhooks show --dead"
+            f" {endpoint} says which there are"
+        )
+        context.exit(FAILED)
 
 
 @webhooks.command()
@@ -169,14 +187,20 @@ def drop(
     if every == bool(events):
         raise click.UsageError("expected the ids of events, or --all", context)
     if every and not yes:
-        _confirm(context, f"Drop everything that waits for {clean(endpoint)}?")
+        confirm(context, f"Drop everything that waits for {clean(endpoint)}?")
     with calling(context, config_file, app_id, server) as channels:
         if every:
             dropped = channels.drop_webhooks(endpoint, None)
         else:
             dropped = sum(channels.drop_webhooks(endpoint, some) for some in _portions(events))
-    _print_number(as_json, "dropped", dropped, "events are dropped")
-    context.exit(FAILED if events and not dropped else 0)
+    _print_number(as_json, "dropped", dropped, "event is dropped", "events are dropped")
+    if dropped < len(set(events)):
+        which = "not every event" if dropped else _none_of(events)
+        complain(
+            f"{which} waits for {endpoint}: an id is unknown, or its event was delivered or is"
+            f" being sent right now; herenow webhooks show {endpoint} says what waits"
+        )
+        context.exit(FAILED)
 
 
 @webhooks.command()
@@ -198,40 +222,45 @@ def reconcile(
     """
     with calling(context, config_file, app_id, server) as channels:
         events = channels.reconcile_webhooks(endpoint)
-    _print_number(as_json, "events", events, "events are on their way")
+    _print_number(as_json, "events", events, "event is on its way", "events are on their way")
+
+
+def _none_of(events: tuple[str, ...]) -> str:
+    ids = dict.fromkeys(events)
+    return f"no event {events[0]}" if len(ids) == 1 else f"none of these {len(ids)} events"
 
 
 def _portions(events: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [events[start : start + _IDS_A_CALL] for start in range(0, len(events), _IDS_A_CALL)]
 
 
-def _confirm(context: click.Context, question: str) -> None:
-    try:
-        agreed = click.confirm(question, err=True)
-    except click.Abort:
-        click.echo("\nherenow: nobody answers: say --yes", err=True)
-        context.exit(WRONG_USAGE)
-    if not agreed:
-        context.exit(FAILED)
-
-
 def _print_endpoint(endpoint: WebhookEndpoint) -> None:
-    click.echo(clean(f"{endpoint['id']}  {endpoint['url']}", SHOWN))
-    click.echo(clean(f"  events: {', '.join(endpoint['events'])}", SHOWN))
+    print_line(f"{endpoint['id']}  {endpoint['url']}")
+    print_line(f"  events: {', '.join(endpoint['events'])}")
+    waiting, dead = endpoint["waiting"], endpoint["dead"]
     oldest = endpoint["oldest_seconds"]
-    age = "" if oldest is None else f", the oldest for {oldest:.1f} s"
-    click.echo(f"  {endpoint['waiting']} wait{age}; {endpoint['dead']} dead letters")
+    wait = counted(waiting, "event waits", "events wait") + _age(waiting, oldest)
+    letters = counted(dead, "dead letter", "dead letters") + _age(0 if waiting else dead, oldest)
+    click.echo(f"  {wait}; {letters}")
     if endpoint["failing_since"] is not None:
-        click.echo(f"  failing since {_moment(endpoint['failing_since'])}")
-    if endpoint["last_attempt"] is not None:
+        click.echo(f"  failing since {moment(endpoint['failing_since'])}")
+    if endpoint["last_attempt"] is None:
+        click.echo("  no attempt has failed")
+    else:
         answer = endpoint["last_answer"] or "no word"
-        last = f"  last attempt at {_moment(endpoint['last_attempt'])}: {answer}"
-        click.echo(clean(last, SHOWN))
+        print_line(f"  last attempt at {moment(endpoint['last_attempt'])}: {answer}")
+
+
+def _age(number: int, seconds: float | None) -> str:
+    """How long the oldest of *number* events waits."""
+    if not number or seconds is None:
+        return ""
+    return f", {'' if number == 1 else 'the oldest '}for {seconds:.1f} s"
 
 
 def _line(event: UndeliveredEvent) -> str:
     words = [
-        _moment(event["made_ms"] / 1_000),
+        moment(event["made_ms"] / 1_000),
         event["id"],
         event["name"],
         event["channel"],
@@ -241,20 +270,8 @@ def _line(event: UndeliveredEvent) -> str:
     return "  ".join(word for word in words if word)
 
 
-def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return "an unknown time"
-
-
-def _print_number(as_json: bool, name: str, number: int, sentence: str) -> None:
+def _print_number(as_json: bool, name: str, number: int, one: str, many: str) -> None:
     if as_json:
-        _print_json({name: number})
+        print_json({name: number})
     else:
-        click.echo(f"{number} {sentence}")
-
-
-def _print_json(value: object) -> None:
-    # All but ASCII is escaped, so nothing in it is obeyed by a terminal.
-    click.echo(json.dumps(value, indent=2))
+        click.echo(counted(number, one, many))

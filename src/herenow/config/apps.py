@@ -58,6 +58,23 @@ def check_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> dict
     return settings
 
 
+def differing_settings(app: App) -> dict[str, Any]:
+    """The settings of *app* that are not as by default, as plain values."""
+    settings: dict[str, Any] = {}
+    for part in fields(App):
+        value = getattr(app, part.name)
+        if part.name in ("id", "keys") or value == part.default:
+            continue
+        settings[part.name] = _plain(value)
+    if "limits" in settings:
+        usual = asdict(Limits())
+        limits = asdict(app.limits)
+        settings["limits"] = {name: it for name, it in limits.items() if it != usual[name]}
+    if "webhooks" in settings:
+        settings["webhooks"] = [_webhook(webhook) for webhook in app.webhooks]
+    return settings
+
+
 def lay_settings(
     table: dict[str, Any], given: Iterable[str], problems: list[str], source: str = "command line"
 ) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ def render() -> str:
 def _section(title: str, doc: str, settings: Mapping[str, Setting]) -> str:
     rows = [_row(name, setting) for name, setting in settings.items()]
     head = ["| key | default | meaning | value |", "|---|---|---|---|"]
-    return "\n".join([f"## `{title}`", "", doc, "", *head, *rows, ""])
+    return "\n".join([f"## `{title}`", "", inspect.cleandoc(doc), "", *head, *rows, ""])
 
 
 def _row(name: str, setting: Setting) -> str:

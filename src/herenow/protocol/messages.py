@@ -222,16 +222,18 @@ def watchlist_events(online: Iterable[str] = (), offline: Iterable[str] = ()) ->
 class MemberEntry:
     """One member of a roster, its parts encoded once for every roster they will stand in."""
 
-    __slots__ = ("id_part", "info_part", "user_id")
+    __slots__ = ("entry", "id_part", "user_id")
 
     def __init__(self, user_id: str, info: bytes) -> None:
         self.user_id = user_id
         self.id_part = quoted(encode_json(user_id))[1:-1]
-        self.info_part = quoted(info)[1:-1]
+        # As it stands in the hash of a roster.
+        self.entry = b"%b:%b" % (self.id_part, quoted(info)[1:-1])
 
     def added(self, channel: str) -> bytes:
         """``pusher_internal:member_added`` for this member."""
-        data = b'"{\\"user_id\\":%b,\\"user_info\\":%b}"' % (self.id_part, self.info_part)
+        info = self.entry[len(self.id_part) + 1 :]
+        data = b'"{\\"user_id\\":%b,\\"user_info\\":%b}"' % (self.id_part, info)
         return event("pusher_internal:member_added", data, channel)
 
     def removed(self, channel: str) -> bytes:
@@ -244,6 +246,6 @@ def roster(channel: str, members: Iterable[MemberEntry]) -> bytes:
     """``subscription_succeeded`` of a presence channel: count, ids and a hash key for every id."""
     entries = list(members)
     ids = b",".join([entry.id_part for entry in entries])
-    hash_ = b",".join([b"%b:%b" % (entry.id_part, entry.info_part) for entry in entries])
+    hash_ = b",".join([entry.entry for entry in entries])
     data = b'"{\\"presence\\":{\\"count\\":%d,\\"ids\\":[%b],\\"hash\\":{%b}}}"'
     return subscription_succeeded(channel, data % (len(entries), ids, hash_))
