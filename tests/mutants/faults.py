@@ -620,7 +620,7 @@ def unauthorized_connections_stay() -> None:
 
 @fault(143)
 def terminate_without_app_unknown() -> None:
-    def match(original: Any, parts: tuple[str, ...]) -> Any:
-        return (None, None, ()) if parts[1:2] == ("users",) else original(parts)
+    def match(original: Any, path: str) -> Any:
+        return (None, None, ()) if path.startswith("/users/") else original(path)
 
-    wrap(api_routes, "_match", match)
+    wrap(api_routes, "_known_match", match)

@@ -20,6 +20,8 @@ from mutants.faults import FAULTS
 HERE: Final = Path(__file__).parent
 SUITE: Final = HERE.parent / "conformance"
 TESTS_FAILED: Final = 1
+# Most faults are noticed by what does not come.
+DEADLINE: Final = "4"
 FULL_SIZE: Final = os.environ.get("HERENOW_PROOF") == "1"
 
 
@@ -37,7 +39,8 @@ def test_fault_is_noticed(name: str, tmp_path: Path) -> None:
             *(sys.executable, "-m", "pytest", "-q", "--exitfirst", "-p", "no:cacheprovider"),
             *(str(SUITE), "-k", statements, f"--basetemp={tmp_path}", "-p", "no:xdist"),
         ],
-        env=os.environ | {"HERENOW_SERVER_COMMAND": shlex.join(command)},
+        env=os.environ
+        | {"HERENOW_SERVER_COMMAND": shlex.join(command), "CONFORMANCE_DEADLINE": DEADLINE},
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

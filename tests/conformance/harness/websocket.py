@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-DEADLINE: Final = 10.0
+DEADLINE: Final = float(os.environ.get("CONFORMANCE_DEADLINE", "10"))
 """Seconds within which an expected answer must arrive on a busy machine."""
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
