@@ -26,6 +26,7 @@ from herenow.engines import EngineError, check, make_engine
 from herenow.last_seen import SeenFile
 from herenow.log import configure
 from herenow.outboxes import Webhooks, file_of
+from herenow.protocol.signing import forget_secrets
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
 from herenow.server.listening import Listener, PlainListener, bind
@@ -123,6 +124,7 @@ class Server:
             # Once for all that change together.
             self._measures = True
             asyncio.get_running_loop().call_soon(self._measure)
+            forget_secrets()
         self.node.app_changed(app_id)
         self._webhooks.outbox.app_changed(app_id)
 

@@ -103,6 +103,7 @@ class Port:
         self.upgrade_fails = False
         self.number = 0
         self.context: FrontContext
+        self.listening: socket.socket
         self._settings = settings
         self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
@@ -130,7 +131,8 @@ class Port:
         self.context = FrontContext(**settings)  # type: ignore[arg-type]
         listening = loop.create_server(lambda: Front(self.context), "127.0.0.1", 0)
         server = cast("asyncio.Server", loop.run_until_complete(listening))
-        self.number = server.sockets[0].getsockname()[1]
+        self.listening = server.sockets[0]
+        self.number = self.listening.getsockname()[1]
         self._ready.set()
         loop.run_forever()
         server.close()
@@ -156,6 +158,17 @@ class Port:
         """Answer the request for *path*, once it has arrived."""
         eventually(lambda: path in self.owed)
         self._loop.call_soon_threadsafe(self.owed[path], response)
+
+    def abort_after(self, path: str, response: Response) -> None:
+        """Answer the request for *path*, and abort every connection before that turn ends."""
+        eventually(lambda: path in self.owed)
+
+        def answer() -> None:
+            self.owed[path](response)
+            for front in list(self.context.fronts):
+                front.abort()
+
+        self._loop.call_soon_threadsafe(answer)
 
     def drain(self) -> None:
         """Ask every connection to close when it is idle."""

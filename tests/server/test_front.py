@@ -342,6 +342,37 @@ def test_a_client_refused_a_websocket_is_closed_before_the_upgrade() -> None:
         assert port.websockets_lost == 0
 
 
+def test_a_client_refused_a_websocket_still_gets_the_answers_before() -> None:
+    """Also what was asked for in the same breath."""
+    with running_port(admit_websocket=lambda peer: False) as port, Client(port) as client:
+        client.send_bytes(HELLO + UPGRADE + b"\r\n")
+        assert client.read_answer().body == b"{}"
+        assert client.wait_for_the_end() == b""
+
+
+def test_what_was_answered_before_a_connection_is_aborted_arrives(
+    port: Port, client: Client
+) -> None:
+    client.send_bytes(get("/later/1"))
+    port.abort_after("/later/1", Response(200, b"1"))
+    assert client.read_answer().body == b"1"
+    assert client.wait_for_the_end() == b""
+
+
+def test_no_websocket_is_opened_for_a_client_that_does_not_read(port: Port) -> None:
+    """What was asked for before its upgrade is answered, and read, first."""
+    port.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    answer = Response(200, b"x" * 50_000)
+    with Client(port, receive_buffer=4_096) as client:
+        client.send_bytes(get("/later/1"))
+        port.answer("/later/1", answer)
+        client.send_bytes(get("/later/2") + UPGRADE + b"\r\n")
+        port.answer("/later/2", answer)
+        eventually(lambda: any(front._stalled for front in port.context.fronts))
+        assert [client.read_answer().body for _ in range(2)] == [answer.body] * 2
+        assert client.read_answer().status == 101
+
+
 def test_the_end_of_a_connection_is_told(port: Port) -> None:
     with Client(port) as client:
         client.send_bytes(HELLO)

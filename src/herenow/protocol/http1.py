@@ -210,7 +210,9 @@ class RequestParser:
             _refuse_bare_line_feed(head)
             raise
         if len(head) - line_end <= _MAX_KNOWN_BYTES and _PLAIN_LINE.fullmatch(head, 0, line_end):
-            self._known = _Known(head[line_end:], request.headers, request.keep_alive)
+            headers = request.headers
+            if not ("authorization" in headers or "cookie" in headers):
+                self._known = _Known(head[line_end:], headers, request.keep_alive)
         return request
 
     def _frame(self, headers: dict[str, str], version: str) -> None:

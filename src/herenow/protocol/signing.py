@@ -55,6 +55,11 @@ def _prepared(secret: str) -> tuple[_Hash, _Hash]:
     return hashlib.sha256(key.translate(_INNER)), hashlib.sha256(key.translate(_OUTER))
 
 
+def forget_secrets() -> None:
+    """Keep no secret that may have been withdrawn."""
+    _prepared.cache_clear()
+
+
 def channel_string(socket_id: str, channel: str, channel_data: str | None = None) -> str:
     """What the application's backend signs to let a connection join a channel."""
     if channel_data is None:

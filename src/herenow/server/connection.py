@@ -127,6 +127,9 @@ class Connection(asyncio.Protocol):
             greeting = self._deflate(greeting)
         self.node.counters.messages_out += 1
         self._transport.write(accepted + greeting)
+        if self._transport.get_write_buffer_size() > HIGH_WATER_BYTES:
+            # Of that whoever had the transport before was told.
+            self.pause_writing()
         self._liveness.start()
         app = self.hub.app
         if app.authorized_connections:

@@ -321,7 +321,10 @@ class Front(asyncio.Protocol):
         if self._lingering or self._transport.is_closing():
             return
         if self._upgrade is not None and not (self._waiting or self._held or self._stalled):
-            self._open_websocket(self._upgrade)
+            # Whether the client reads is seen when its answers are written.
+            self._context.writes.flush()
+            if not self._stalled:
+                self._open_websocket(self._upgrade)
             return
         if self._draining and self._owes_nothing():
             self._close()
@@ -345,7 +348,6 @@ class Front(asyncio.Protocol):
         if not self._context.admit_websocket(peer):
             transport.abort()
             return
-        self._context.writes.flush()
         self._leave()
         agreement = self._context.negotiate(request)
         accepted = encode_upgrade(request, agreement.answer if agreement else "")
@@ -368,6 +370,7 @@ class Front(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is owed."""
+        self._context.writes.flush()
         self._transport.abort()
 
     def _close(self) -> None:

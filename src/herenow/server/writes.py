@@ -7,9 +7,12 @@ many requests under way, or several on one machine, are woken once for all the a
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 MAX_WAITING_BYTES: Final = 65_536
+
+_log = logging.getLogger("herenow.front")
 
 
 class Writes:
@@ -34,5 +37,11 @@ class Writes:
         """Write what waits."""
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         for transport, data in waiting:
-            if not transport.is_closing():
+            if transport.is_closing():
+                continue
+            try:
                 transport.write(data)
+            except Exception:
+                # One that cannot be written is not to keep back the others.
+                _log.exception("an answer could not be written")
+                transport.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from herenow.webhooks.journal import JournalUnavailable
 from herenow.webhooks.trimming import trim_pause
 
 ENTRIES_A_CALL: Final = 500
+TURNS_A_LOOK: Final = 60
 
 
 class Tidying:
@@ -34,14 +36,15 @@ class Tidying:
         self._pause = max(trim_pause(keep_seconds), 2 * lease_seconds)
 
     async def run(self) -> None:
-        """Look at all partitions once, and about every minute at those that were ever read.
+        """Look at all partitions now and then, and about every minute at those ever read.
 
         There entries may come as long as somebody is registered who was when there were endpoints.
         """
         used = await self._tidy(self._shards, 0)
-        while used:
+        for turn in itertools.count(1):
             await asyncio.sleep(self._pause)
-            used = await self._tidy(used, ENTRIES_A_CALL if self._complete() else 0)
+            shards = used if turn % TURNS_A_LOOK else self._shards
+            used = await self._tidy(shards, ENTRIES_A_CALL if self._complete() else 0)
 
     async def _tidy(self, shards: Sequence[Shard], most: int) -> list[Shard]:
         """Those that are to be looked at again."""

@@ -62,3 +62,15 @@ def test_a_registration_sent_again_may_want_no_roster_any_more() -> None:
         ],
         run_zombies=False,
     )
+
+
+def test_a_channel_may_be_occupied_again_before_it_is_certain_that_it_was_vacated() -> None:
+    """That it is vacated is not said then, but may have been found by comparing."""
+    play(
+        Setting(users=2, faults=("cut", "freeze", "older")),
+        [
+            *(("join", 1, 1, 0, 1), ("away", 0, 8), ("older", 7), ("news", 0), ("away", 0, 8)),
+            *(("reload", 0, 0), ("news", 0)),
+        ],
+        run_zombies=False,
+    )
