@@ -266,7 +266,7 @@ async def test_a_journal_that_does_not_answer(started: Serving, journal: KeptJou
         await started.call("POST", f"{BASE}/reconcile", {}),
     ]
     for answer in answers:
-        expect_refused(answer, 503, "outbox does not answer: try again")
+        expect_refused(answer, 503, "outbox does not answer: try again, or look in the log")
         assert answer.headers["retry-after"] == "1"
     journal.away = False
     assert (await started.call("GET", BASE)).status == 200

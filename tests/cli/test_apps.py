@@ -139,6 +139,21 @@ def test_settings_come_from_a_file_and_from_the_command_line(directory: Path) ->
     assert "webhooks" not in shown["settings"]
 
 
+def test_settings_of_an_application_stand_alone_in_their_file(directory: Path) -> None:
+    """Whoever copies them from a configuration is told what to leave out."""
+    (directory / "chat.toml").write_text('[[apps.webhooks]]\nurl = "https://example.com/"\n')
+    told = refused(run_apps(directory, "create", "--settings", "chat.toml"), 2)
+    assert "[[webhooks]] for [[apps.webhooks]]" in told
+
+
+def test_a_rotation_says_which_key_it_withdraws(directory: Path) -> None:
+    app = made(directory)
+    done(directory, "rotate", app["id"])
+    again = run_apps(directory, "rotate", app["id"])
+    assert again.returncode == 0
+    assert f"key {app['key']} is withdrawn" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from docs.running import (
 )
 from herenow import Channels
 from herenow.config import load_config
+from herenow.config.apps import check_settings
 from herenow.store.sealing import new_key
 from server.certificates import make_certificate
 
@@ -180,11 +182,17 @@ asyncio.run(main())
     assert answer == "{'users': [{'id': 'emily'}]}\n"
 
 
+APP_SETTINGS = "chat.toml"
+"""The settings of one application, for ``herenow apps create --settings``."""
+
+
 @pytest.mark.parametrize("page", [page for page in pages() if "toml" in languages(page)])
 def test_configurations_are_accepted(page: str, directory: Path) -> None:
     certificate, key = make_certificate(directory)
     for number, block in enumerate(snippets(page)):
-        if block.language == "toml":
+        if block.title == APP_SETTINGS:
+            assert check_settings(tomllib.loads(block.text), {})
+        elif block.language == "toml":
             file = directory / f"{number}.toml"
             text = block.text.replace("/etc/herenow/fullchain.pem", str(certificate))
             text = text.replace("/etc/herenow/privkey.pem", str(key))

@@ -185,6 +185,13 @@ def test_a_memory_of_nothing_is_none(most: int) -> None:
         EventMemory(most)
 
 
+def test_a_memory_is_given_by_its_transaction(channels: Channels) -> None:
+    """Whoever passes the memory itself is told so."""
+    body = webhook_of(0, *EVENTS)
+    with pytest.raises(InvalidArgument, match=r"expected what memory\.transaction\(\) gives"):
+        list(channels.new_events(numbered(body), body, EventMemory()))  # type: ignore[arg-type]
+
+
 def test_without_ids_nothing_is_given(channels: Channels) -> None:
     """Refused by the call itself, before anything is remembered."""
     body = webhook_of(0, *EVENTS)

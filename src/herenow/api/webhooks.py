@@ -107,7 +107,10 @@ async def _asked(call: Call, ask: Callable[[Desk], Awaitable[dict[str, Any]]]) -
     except InvalidCursor:
         call.refuse(_invalid_cursor())
     except JournalUnavailable as error:
-        text = "The webhook outbox does not answer: try again"
+        text = (
+            "The webhook outbox does not answer: try again, or look in the log of the server for"
+            " what keeps it from its outbox"
+        )
         call.refuse(ApiError(503, text, log=f"{text} ({error})", retry_after=1))
     except Exception:
         # The path alone: a query holds the signature.

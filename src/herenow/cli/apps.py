@@ -183,8 +183,13 @@ def rotate(
             confirm(context, f"Withdraw what cannot be opened of application {app_id}?")
             return make(True)
 
+    before = [key for key, _ in opened.run(lambda: opened.store.row(app_id)).keys]
     record, lost_webhooks = opened.run(make_or_ask)
     show_once(opened, record, "rotated", as_json=as_json)
+    left = {pair.key for pair in record.keys}
+    for key in before:
+        if key not in left:
+            complain(f"key {key} is withdrawn: what came with it is closed, and it signs no more")
     if lost_webhooks:
         complain(
             f"the webhooks of application {app_id} could not be opened and are gone:"
@@ -287,4 +292,11 @@ def _laid(known: Settings, given: tuple[str, ...], settings_file: Path | None) -
     lay_settings(table, given, problems)
     if problems:
         raise ConfigError(problems)
+    if "apps" in table:
+        raise ConfigError(
+            [
+                f"{settings_file}: expected the settings of one application, without [[apps]] and"
+                " apps. before their names: [[webhooks]] for [[apps.webhooks]]"
+            ]
+        )
     return check_settings(table, os.environ)

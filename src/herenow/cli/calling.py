@@ -75,8 +75,10 @@ def _credentials(context: click.Context, config: Config, app_id: str | None) -> 
     if app_id is None:
         known = [app.id for app in config.apps] or _stored_ids(context, config)
         if len(known) != 1:
-            shown = f": {', '.join(known[:_SHOWN_APPS])}" if known else ", there is none yet"
-            refuse(context, f"say which application is meant with --app ID{shown}")
+            if not known:
+                refuse(context, "there is no application yet: herenow apps create makes one")
+            shown = ", ".join(known[:_SHOWN_APPS])
+            refuse(context, f"say which application is meant with --app ID: {shown}")
         app_id = known[0]
     for app in config.apps:
         if app.id == app_id:

@@ -152,7 +152,7 @@ def retry(
         letters = counted(retried, "dead letter is", "dead letters are")
         click.echo(f"{letters} delivered after all")
     else:
-        click.echo("no dead letters to deliver")
+        click.echo("no dead letters to deliver; what waits is tried at once")
     if events and not retried:
         complain(
             f"{_none_of(events)} is a dead letter of {endpoint}: herenow webhooks show --dead"

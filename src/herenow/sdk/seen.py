@@ -97,8 +97,14 @@ class MemoryTransaction:
         return True
 
 
+def _check(seen: object) -> None:
+    if isinstance(seen, EventMemory):
+        raise InvalidArgument("seen", "expected what memory.transaction() gives, not the memory")
+
+
 def unseen(events: Iterable[WebhookEvent], seen: SeenEvents) -> Iterator[WebhookEvent]:
     """The events of a webhook that were not taken before; each is remembered as it is yielded."""
+    _check(seen)
     for event in events:
         if seen.remember(event["id"]):
             yield event
@@ -108,6 +114,7 @@ async def unseen_async(
     events: Iterable[WebhookEvent], seen: AsyncSeenEvents
 ) -> AsyncIterator[WebhookEvent]:
     """:func:`unseen`, where remembering may have to be awaited."""
+    _check(seen)
     for event in events:
         remembered = seen.remember(event["id"])
         if await remembered if inspect.isawaitable(remembered) else remembered:

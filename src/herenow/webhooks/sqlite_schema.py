@@ -83,8 +83,9 @@ class OutboxLock:
         except OSError:
             self._file.close()
             raise JournalUnusable(
-                f"another server uses {path} as its webhook outbox: give this one a file of its"
-                " own with store.outbox, or let both share an engine with cluster.url"
+                f"another server uses {path} as its webhook outbox: let both share an engine with"
+                " cluster.url, or give this one a store of its own with store.url (where the store"
+                " is a database on a server: a file of its own with store.outbox)"
             ) from None
 
     def release(self) -> None:
