@@ -13,7 +13,8 @@ SERVER_PORT ?= 6001
 ADMIN_PORT ?= 9601
 
 # For make test.
-WORKERS ?= 2
+# Half of the time they wait for something, so there is one more than CI has cores.
+WORKERS ?= 3
 TESTS ?= tests
 PYTEST_ARGS ?=
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -67,10 +68,18 @@ async def test_every_node_knows_every_user(deployment: Deployment, clients: Clie
     ]
     for page in pages:
         await page.sign_in()
+
+    def user_of(node: Node) -> dict[str, Any]:
+        with node.api(MAIN) as api:
+            user: dict[str, Any] = api.get("users/everywhere").accepted()
+            return user
+
+    # For one lease a new engine does not know whether everybody has registered.
+    await until(lambda: all(user_of(node)["complete"] for node in nodes), "answers are complete")
     revisions = {}
     for node in nodes:
         with node.api(MAIN) as api:
-            user = api.get("users/everywhere").accepted()
+            user = user_of(node)
             assert (user["online"], user["connections"]) == (True, len(nodes))
             assert (user["channels"], user["complete"]) == (sorted(rooms), True)
             statuses = api.post("users/status", {"ids": ["everywhere", "nowhere"]}).accepted()
@@ -90,9 +99,8 @@ async def test_every_node_knows_every_user(deployment: Deployment, clients: Clie
 
     def is_gone(node: Node) -> bool:
         # Leaving a room is being seen, too.
-        with node.api(MAIN) as api:
-            user = api.get("users/everywhere").accepted()
-            return not user["online"] and not user["channels"]
+        user = user_of(node)
+        return not user["online"] and not user["channels"]
 
     await until(lambda: all(map(is_gone, nodes)), "the user is offline and in no room")
     with nodes[0].api(MAIN) as api:
