@@ -462,6 +462,22 @@ async def test_detaching_waits_for_what_is_in_flight() -> None:
         await until(lambda: not service.backlog.entries)
 
 
+async def test_what_hangs_is_given_up_when_a_shard_goes_to_another() -> None:
+    """Which delivers it under the same id; room for other requests is left behind."""
+    async with delivering() as service:
+        service.sender.hung = {"room"}
+        service.append("croom")
+        service.arrived()
+        await until(lambda: service.sender.in_flight == 1)
+        await service.deliveries.detach("shard")
+        assert (service.sender.in_flight, service.counters.in_flight) == (0, 0)
+        assert [entry.position for entry in service.backlog.entries] == [1]
+        service.sender.let_go()
+        service.deliveries.attach("shard", service.backlog)
+        await until(lambda: not service.backlog.entries)
+        assert set(service.sender.ids) == {"id-1"}
+
+
 async def test_an_endpoint_that_is_gone_is_sent_nothing_more() -> None:
     """What is in flight is given up."""
     async with delivering() as service:

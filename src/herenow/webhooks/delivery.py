@@ -28,6 +28,7 @@ GATHER_SECONDS: Final = 0.25
 MAX_IN_MEMORY: Final = 5_000
 ASK_AGAIN_SECONDS: Final = 1.0
 OUTAGE_SECONDS: Final = 10.0
+DETACH_SECONDS: Final = 0.5
 
 log = logging.getLogger("herenow.webhooks")
 
@@ -67,16 +68,26 @@ class Delivery:
         self._spawn(window, self._begin(window))
 
     async def detach(self, shard: str) -> None:
-        """Begin nothing of *shard* any more, and wait for what is in flight of it."""
+        """Begin nothing of *shard* any more, and wait for what is in flight of it.
+
+        What takes long is given up: an endpoint that hangs is not to keep all others of the shard
+        from whoever has it next. He delivers it again, under the same ids.
+        """
         window = self._windows.pop(shard, None)
         if window is None:
             return
         self._drop(window.read_again() + self._take_back(window))
         self._read_where_more_is()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + DETACH_SECONDS
         while tasks := self._tasks.get(window):
-            await asyncio.wait(tasks)
+            if loop.time() >= deadline:
+                for task in tasks:
+                    task.cancel()
+            await asyncio.wait(tasks, timeout=max(0.0, deadline - loop.time()) or None)
         self._backlogs.pop(shard, None)
         self._recording.noted.discard(shard)
+        self._pump()
 
     def arrived(self, shard: str) -> None:
         window = self._windows.get(shard)
