@@ -13,8 +13,7 @@ SERVER_PORT ?= 6001
 ADMIN_PORT ?= 9601
 
 # For make test.
-# Half of the time they wait for something, so there is one more than CI has cores.
-WORKERS ?= 3
+WORKERS ?= 2
 TESTS ?= tests
 PYTEST_ARGS ?=
 
