@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from outbox.configured import leaks_below
+
+if TYPE_CHECKING:
+    from cluster.servers import Valkey
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The server runs on asyncio, so its tests do."""
     return "asyncio"
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that has just been started, empty, for the test that asks for one."""
+    from cluster.servers import Valkey
+
+    server = Valkey(tmp_path / "valkey").start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,7 +75,7 @@ def test_nothing_secret_stands_in_the_database(place: Place) -> None:
     database = open_database(place.url)
     store = AppStore(database, Sealer([KEY]))
     made = store.create(SETTINGS)
-    rotated, _ = store.rotate(made.id)
+    rotated = store.rotate(made.id).record
     marks = Marks({"key": KEY, "query": "marked-query-token-1", "header": "marked-header-token-1"})
     for number, pair in enumerate(rotated.keys):
         marks.add(f"secret {number}", pair.secret)
@@ -117,9 +117,9 @@ def test_at_most_two_pairs_are_live(store_at: OpenStore) -> None:
     store = store_at(KEY)
     first = store.create({}).keys[0]
     app_id = store.rows()[0].id
-    second, _ = store.rotate(app_id)
+    second = store.rotate(app_id).record
     assert second.keys[0] == first
-    third, _ = store.rotate(app_id)
+    third = store.rotate(app_id).record
     assert third.keys[0] == second.keys[1]
     assert len({first, *second.keys, *third.keys}) == 3
     assert store.finish_rotation(app_id).keys == third.keys[1:]
@@ -178,7 +178,7 @@ def test_a_lost_key_costs_the_secrets_and_nothing_else(store_at: OpenStore) -> N
     with pytest.raises(Sealed):
         store.change(made.id, lambda known: known)
     assert store_at(OTHER_KEY).open(store.row(made.id)) == made
-    rotated, lost_webhooks = store.rotate(made.id, despite_lost_key=True)
+    rotated, lost_webhooks, _ = store.rotate(made.id, despite_lost_key=True)
     assert lost_webhooks
     assert len(rotated.keys) == 1
     assert store.open(store.row(made.id)) == rotated

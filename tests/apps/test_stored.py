@@ -115,7 +115,7 @@ async def test_a_withdrawn_key_is_not_found(store: Store) -> None:
     writer = store.write()
     made = writer.create({})
     async with looking(store) as (apps, changed):
-        rotated, _ = writer.rotate(made.id)
+        rotated = writer.rotate(made.id).record
         await eventually(lambda: apps.by_key(rotated.keys[1].key) is not None)
         assert apps.by_key(made.keys[0].key) is apps.by_id(made.id)
         writer.finish_rotation(made.id)

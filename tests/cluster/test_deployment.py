@@ -9,11 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 from admin.reader import Reader
 from cluster.servers import Valkey, free_port
@@ -34,15 +31,6 @@ STATEMENTS: Final = (
     "test_presence or test_departures or test_signin or test_watchlist or test_cache"
     " or test_subscription_count or test_isolation"
 )
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey").start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 def environment(**settings: object) -> list[str]:

@@ -623,4 +623,4 @@ def terminate_without_app_unknown() -> None:
     def match(original: Any, path: str) -> Any:
         return (None, None, ()) if path.startswith("/users/") else original(path)
 
-    wrap(api_routes, "_known_match", match)
+    wrap(api_routes, "_match", match)

@@ -42,13 +42,6 @@ def alone(tmp_path: Path) -> Deploy:
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey").start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def shared(tmp_path: Path, valkey: Valkey) -> Deploy:
     """Nodes that share an engine, with the outbox in it."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,15 +24,6 @@ from webhooks.clustered_nodes import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey").start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 def member(channel: str, user: str) -> tuple[str, str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -27,15 +25,6 @@ pytestmark = pytest.mark.anyio
 
 LONG = 30.0
 TOO_SOON = 0.6
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey").start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 def wanting(*events: str) -> WebhookEndpoint:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -24,15 +22,6 @@ from webhooks.clustered_nodes import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey").start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

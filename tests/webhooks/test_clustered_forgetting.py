@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -35,15 +33,6 @@ FORGOTTEN_SECONDS: Final = SOON.keep_seconds + PAUSE + 1
 OTHER: Final = WebhookEndpoint(
     "http://other.test/hooks", ("member_added",), channel_name_starts_with="other-"
 )
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey").start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 def remains(valkey: Valkey) -> list[str]:

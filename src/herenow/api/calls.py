@@ -147,4 +147,4 @@ class Call:
 
 def split_info(info: str | None) -> tuple[str, ...]:
     """The attributes of a comma list."""
-    return tuple(item for item in (info or "").split(",") if item)
+    return tuple(item for item in info.split(",") if item) if info else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -13,6 +13,7 @@ from herenow.api.calls import ApiError, Call
 from herenow.apps.base import App
 from herenow.log import RateLimitedLog
 from herenow.protocol.http1 import Request, Response
+from herenow.protocol.remembering import remembered
 from herenow.protocol.signing import InvalidSignature, Parameters, parse_query, verify_request
 from herenow.server.front import Handler, Peer, Respond
 from herenow.server.node import Node
@@ -27,9 +28,6 @@ _UPGRADE_REQUIRED: Final = Response(
     "text/plain",
     (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
 )
-
-
-_MAX_KNOWN_LENGTH: Final = 256
 
 
 class Endpoint(NamedTuple):
@@ -81,9 +79,7 @@ class ApiRoutes:
     def find(self, method: str, path: str) -> Handler | Response:
         if not path.startswith(self._prefix):
             return _NOT_FOUND
-        path = path[len(self._prefix) :]
-        # Text of any length may come from outside.
-        found = _known_match(path) if len(path) <= _MAX_KNOWN_LENGTH else _match(path)
+        found = _match(path[len(self._prefix) :])
         if isinstance(found, Response):
             return found
         app_id, endpoint, names = found
@@ -173,6 +169,7 @@ def _no_secret(key: str) -> None:
     return None
 
 
+@remembered(1024, 256)
 def _match(path: str) -> Response | tuple[str | None, Endpoint | None, tuple[str, ...]]:
     """Match ``/apps/{id}/…`` and Python's ``/users/{id}/terminate_connections``."""
     match tuple(path.split("/")):
@@ -195,9 +192,6 @@ def _match(path: str) -> Response | tuple[str | None, Endpoint | None, tuple[str
         case ("", "apps", app_id, *rest):
             return app_id, _OF_APP.get(tuple(rest)), ()
     return None, None, ()
-
-
-_known_match = lru_cache(maxsize=1024)(_match)
 
 
 def _decoded(part: str) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from herenow.apps.base import Key
 from herenow.apps.records import (
@@ -50,6 +50,14 @@ class UnknownApp(StoreError):
 
 class Sealed(StoreError):
     """An application's secrets cannot be opened with the keys that were given."""
+
+
+class Rotated(NamedTuple):
+    """An application with its new key pair, and what is gone: its webhooks, and which keys."""
+
+    record: Record
+    lost_webhooks: bool
+    withdrawn: tuple[str, ...]
 
 
 class AppStore:
@@ -151,11 +159,11 @@ class AppStore:
 
     def rotate(
         self, app_id: str, *, other_keys: Collection[str] = (), despite_lost_key: bool = False
-    ) -> tuple[Record, bool]:
+    ) -> Rotated:
         """Add a random key pair; of the others only the newest stays.
 
         With *despite_lost_key*, pairs and webhooks that cannot be opened go; else
-        :class:`Sealed` is raised. The answer says too whether webhooks went.
+        :class:`Sealed` is raised.
         """
         self._need_key()
         with self._changing(app_id) as transaction:
@@ -170,7 +178,9 @@ class AppStore:
             keys = (*record.keys, new_pair(other_keys))[-LIVE_KEYS:]
             rotated = Record(app_id, record.settings, keys)
             self._write(transaction, rotated)
-        return rotated, lost_webhooks
+        left = {pair.key for pair in keys}
+        withdrawn = tuple(key for key, _ in row.keys if key not in left)
+        return Rotated(rotated, lost_webhooks, withdrawn)
 
     def finish_rotation(self, app_id: str) -> Record:
         """Withdraw every key pair but the newest."""

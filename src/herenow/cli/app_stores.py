@@ -54,17 +54,12 @@ class Opened:
             self.config: Config = load_config(config_file, os.environ, {"store.url": store})
         except ConfigError as error:
             refuse(context, "the configuration cannot be used", error.problems)
-        from herenow.apps.store import AppStore, UnknownApp
+        from herenow.apps.store import UnknownApp
         from herenow.store.database import StoreError
-        from herenow.store.opening import open_database
-        from herenow.store.sealing import Sealer
 
         self._unknown = UnknownApp
         self._error = StoreError
-        sealer = Sealer(self.config.store.secret_key)
-        self.store: AppStore = self.run(
-            lambda: AppStore(open_database(self.config.store.url), sealer)
-        )
+        self.store: AppStore = self.run(lambda: open_store(self.config))
         context.call_on_close(self.store.close)
 
     @property
@@ -130,6 +125,15 @@ class Opened:
             f"there is no application {app_id} in the store ({place}): it comes from"
             f" {self.source}, and is changed there"
         )
+
+
+def open_store(config: Config) -> AppStore:
+    """The applications where *config* says they are."""
+    from herenow.apps.store import AppStore
+    from herenow.store.opening import open_database
+    from herenow.store.sealing import Sealer
+
+    return AppStore(open_database(config.store.url), Sealer(config.store.secret_key))
 
 
 def shown_store(url: str) -> str:

@@ -26,7 +26,7 @@ from herenow.config.apps import check_settings, lay_settings
 from herenow.config.sources import read_file
 
 if TYPE_CHECKING:
-    from herenow.apps.records import Record
+    from herenow.apps.store import Rotated
 
 Settings = Mapping[str, Any]
 
@@ -170,12 +170,12 @@ def rotate(
             click.echo(f"application {app_id} has only the key {record.keys[0].key} now")
         return
 
-    def make(despite_lost_key: bool) -> tuple[Record, bool]:
+    def make(despite_lost_key: bool) -> Rotated:
         return opened.store.rotate(
             app_id, other_keys=opened.static_keys, despite_lost_key=despite_lost_key
         )
 
-    def make_or_ask() -> tuple[Record, bool]:
+    def make_or_ask() -> Rotated:
         try:
             return make(yes)
         except Sealed as error:
@@ -183,14 +183,11 @@ def rotate(
             confirm(context, f"Withdraw what cannot be opened of application {app_id}?")
             return make(True)
 
-    before = [key for key, _ in opened.run(lambda: opened.store.row(app_id)).keys]
-    record, lost_webhooks = opened.run(make_or_ask)
-    show_once(opened, record, "rotated", as_json=as_json)
-    left = {pair.key for pair in record.keys}
-    for key in before:
-        if key not in left:
-            complain(f"key {key} is withdrawn: what came with it is closed, and it signs no more")
-    if lost_webhooks:
+    rotated = opened.run(make_or_ask)
+    show_once(opened, rotated.record, "rotated", as_json=as_json)
+    for key in rotated.withdrawn:
+        complain(f"key {key} is withdrawn: what came with it is closed, and it signs no more")
+    if rotated.lost_webhooks:
         complain(
             f"the webhooks of application {app_id} could not be opened and are gone:"
             f" give them again with {opened.command(f'set {app_id} --settings FILE')}"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from herenow.cli.app_stores import shown_store
+from herenow.cli.app_stores import open_store, shown_store
 from herenow.cli.terminal import fail, refuse
 from herenow.config import Config, ConfigError, ServerConfig, load_config
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import ssl
 
     from herenow.apps.base import Key
-    from herenow.apps.store import AppStore
     from herenow.sdk.channels import Channels
 
 _SHOWN_APPS: Final = 20
@@ -86,19 +85,11 @@ def _credentials(context: click.Context, config: Config, app_id: str | None) -> 
     return app_id, _stored(context, config, app_id)
 
 
-def _store(config: Config) -> AppStore:
-    from herenow.apps.store import AppStore
-    from herenow.store.opening import open_database
-    from herenow.store.sealing import Sealer
-
-    return AppStore(open_database(config.store.url), Sealer(config.store.secret_key))
-
-
 def _stored_ids(context: click.Context, config: Config) -> list[str]:
     from herenow.store.database import StoreError
 
     try:
-        listing = _store(config).listing()
+        listing = open_store(config).listing()
     except StoreError as error:
         fail(context, str(error))
     return [*(row.id for row in listing.rows), *listing.unreadable]
@@ -110,7 +101,7 @@ def _stored(context: click.Context, config: Config, app_id: str) -> Key:
     from herenow.store.database import StoreError
 
     try:
-        store = _store(config)
+        store = open_store(config)
         return store.open(store.row(app_id)).keys[-1]
     except UnknownApp as error:
         place = shown_store(config.store.url)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from herenow.cli.terminal import (
+    FAILED,
+    SHOWN,
+    WRONG_USAGE,
+    fail,
+    moment,
+    print_json,
+    print_line,
+    refuse,
+)
 from herenow.config import ClusterConfig, ConfigError, load_config
 from herenow.config.settings import settings_of
 from herenow.log import clean
@@ -25,9 +33,6 @@ T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 REDIS_EXTRA: Final = ("redis", "hiredis")
-_WRONG: Final = 1
-_WRONG_USAGE: Final = 2
-_SHOWN: Final = 1_000
 
 
 @click.group()
@@ -68,10 +73,10 @@ def audit(
 
     report = _answer(context, ask(config.url, config.prefix, config.partitions))
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
     else:
         _print_report(report)
-    context.exit(0 if report.is_clean else _WRONG)
+    context.exit(0 if report.is_clean else FAILED)
 
 
 @presence.command()
@@ -96,10 +101,10 @@ def why(
     asked = ask(config.url, config.prefix, config.partitions, app, channel, user)
     whereabouts = _answer(context, asked)
     if as_json:
-        _print_json(whereabouts.as_json())
+        print_json(whereabouts.as_json())
     else:
         for line in _sentences(whereabouts):
-            click.echo(clean(line, _SHOWN))
+            print_line(line)
 
 
 def _cluster_config(
@@ -108,22 +113,19 @@ def _cluster_config(
     try:
         config = load_config(config_file, os.environ, {"cluster.url": cluster}).cluster
     except ConfigError as error:
-        click.echo("herenow: the configuration cannot be used", err=True)
-        for problem in error.problems:
-            click.echo(f"  {problem}", err=True)
-        context.exit(_WRONG_USAGE)
+        refuse(context, "the configuration cannot be used", error.problems)
     if config.url.startswith("memory:"):
         click.echo(
             "herenow presence needs an engine that nodes share: name it with --cluster URL",
             err=True,
         )
-        context.exit(_WRONG_USAGE)
+        context.exit(WRONG_USAGE)
     if any(find_spec(module) is None for module in REDIS_EXTRA):
         click.echo(
             'herenow presence needs the redis extra: pip install "herenow[redis]"',
             err=True,
         )
-        context.exit(_WRONG)
+        context.exit(FAILED)
     return config
 
 
@@ -133,21 +135,14 @@ def _answer(context: click.Context, asked: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(asked)
     except EngineUnreachable as error:
-        click.echo(f"herenow: {clean(str(error), _SHOWN)}", err=True)
-        context.exit(_WRONG)
+        fail(context, str(error))
     except ValueError as error:
-        click.echo(f"herenow: cluster.url: {clean(str(error), _SHOWN)}", err=True)
-        context.exit(_WRONG_USAGE)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    # All but ASCII is escaped, so nothing in it is obeyed by a terminal.
-    click.echo(json.dumps(value, indent=2))
+        refuse(context, f"cluster.url: {error}")
 
 
 def _print_report(report: Report) -> None:
     for finding in report.findings:
-        click.echo(f"partition {finding.partition}: {clean(finding.sentence, _SHOWN)}")
+        click.echo(f"partition {finding.partition}: {clean(finding.sentence, SHOWN)}")
     click.echo(
         f"{len(report.findings)} findings in {report.partitions} partitions: "
         f"{report.nodes} nodes, {report.entries} subscriptions and sign-ins, "
@@ -160,7 +155,7 @@ def _sentences(where: Whereabouts) -> list[str]:
     if not where.online:
         lines = [f"{where.user} is not in {place} (partition {where.partition})"]
     else:
-        since = _moment(where.since)
+        since = moment(where.since)
         lines = [f"{where.user} is in {place} since {since} (partition {where.partition})"]
     for reason in where.reasons:
         lease = (
@@ -170,12 +165,6 @@ def _sentences(where: Whereabouts) -> list[str]:
         )
         lines.append(f"by subscription {reason.subscription} on node {reason.node}, {lease}")
     if where.held_seconds is not None:
-        left = _moment(where.left)
+        left = moment(where.left)
         lines.append(f"the last connection went at {left}; held for {where.held_seconds:.1f} s")
     return lines
-
-
-def _moment(seconds: float | None) -> str:
-    if seconds is None:
-        return "an unknown time"
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import click
 
+from herenow.cli.terminal import refuse
 from herenow.config import AdminConfig, ClusterConfig, ConfigError, ServerConfig, load_config
 from herenow.config.settings import settings_of
 
 SERVER_EXTRA: Final = ("httptools", "prometheus_client", "starlette", "structlog", "uvicorn")
 COULD_NOT_RUN: Final = 1
-_WRONG_USAGE: Final = 2
+_UNUSABLE: Final = "the configuration cannot be used"
 
 
 def _help(section: type, name: str) -> str:
@@ -73,8 +73,7 @@ def serve(
         if problems:
             raise ConfigError(problems)
     except ConfigError as error:
-        _tell(tuple(dict.fromkeys((*problems, *error.problems))))
-        context.exit(_WRONG_USAGE)
+        refuse(context, _UNUSABLE, dict.fromkeys((*problems, *error.problems)))
     if any(find_spec(module) is None for module in SERVER_EXTRA):
         click.echo(
             'herenow serve needs the server extra: pip install "herenow[server]"',
@@ -87,15 +86,8 @@ def serve(
     try:
         code = compose.serve(config, log_format)
     except ConfigError as error:
-        _tell(error.problems)
-        code = _WRONG_USAGE
+        refuse(context, _UNUSABLE, error.problems)
     context.exit(code)
-
-
-def _tell(problems: Iterable[str]) -> None:
-    click.echo("herenow: the configuration cannot be used", err=True)
-    for problem in problems:
-        click.echo(f"  {problem}", err=True)
 
 
 def _problems_of_workers(workers: str) -> tuple[str, ...]:

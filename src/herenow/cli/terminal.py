@@ -21,8 +21,10 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number or 'no'} {one if number == 1 else many}"
 
 
-def moment(seconds: float) -> str:
+def moment(seconds: float | None) -> str:
     """*seconds* since 1970 as a date and time in UTC."""
+    if seconds is None:
+        return "an unknown time"
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
     except (OverflowError, ValueError, OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any, Final
 
@@ -60,16 +60,9 @@ def check_settings(table: Mapping[str, Any], environ: Mapping[str, str]) -> dict
 
 def differing_settings(app: App) -> dict[str, Any]:
     """The settings of *app* that are not as by default, as plain values."""
-    settings: dict[str, Any] = {}
-    for part in fields(App):
-        value = getattr(app, part.name)
-        if part.name in ("id", "keys") or value == part.default:
-            continue
-        settings[part.name] = _plain(value)
+    settings = {name: _plain(value) for name, value in _differing(app) if name not in MADE_BY_US}
     if "limits" in settings:
-        usual = asdict(Limits())
-        limits = asdict(app.limits)
-        settings["limits"] = {name: it for name, it in limits.items() if it != usual[name]}
+        settings["limits"] = dict(_differing(app.limits))
     if "webhooks" in settings:
         settings["webhooks"] = [_webhook(webhook) for webhook in app.webhooks]
     return settings
@@ -97,10 +90,15 @@ def _plain(value: Any) -> Any:
 
 def _webhook(webhook: WebhookEndpoint) -> dict[str, Any]:
     """The table of *webhook*, without what is as by default."""
-    table = {}
-    for part in fields(webhook):
-        value = getattr(webhook, part.name)
-        if part.default is not MISSING and value == part.default:
-            continue
-        table[part.name] = dict(value) if part.name == "headers" else _plain(value)
-    return table
+    return {
+        name: dict(value) if name == "headers" else _plain(value)
+        for name, value in _differing(webhook)
+    }
+
+
+def _differing(thing: App | Limits | WebhookEndpoint) -> Iterator[tuple[str, Any]]:
+    """Name and value of each field that is not as by default, or has no default."""
+    for part in fields(thing):
+        value = getattr(thing, part.name)
+        if part.default is MISSING or value != part.default:
+            yield part.name, value

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import re
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -16,15 +15,15 @@ import httptools
 import msgspec
 
 from herenow.protocol.chunked import ChunkedBody, Refused
+from herenow.protocol.remembering import remembered
 from herenow.protocol.websocket import accept_key
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADER_LINES: Final = 100
 WEBSOCKET_SUBPROTOCOL: Final = "pusher-channels-protocol-7"
 
-# What a client repeats on one connection is remembered up to this length.
+# Header lines that a client repeats on its connection are remembered up to this length.
 _MAX_KNOWN_BYTES: Final = 1_024
-_MAX_KNOWN_VALUE: Final = 64
 
 _VERSIONS: Final = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
 _SCHEMES: Final = ("http://", "https://", "ws://", "wss://")
@@ -339,16 +338,10 @@ def _refuse_bare_line_feed(head: bytes) -> None:
         raise Refused(400, "Malformed request: a line must end with CR LF")
 
 
+@remembered(256, 64)
 def tokens(value: str) -> tuple[str, ...]:
     """The members of a comma-separated header value, lower-case."""
-    return _known_tokens(value) if len(value) <= _MAX_KNOWN_VALUE else _tokens(value)
-
-
-def _tokens(value: str) -> tuple[str, ...]:
     return tuple(token.strip(" \t") for token in value.lower().split(","))
-
-
-_known_tokens = lru_cache(maxsize=256)(_tokens)
 
 
 def asks_for_websocket(request: Request) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from functools import lru_cache
 from typing import Final
+
+from herenow.protocol.remembering import remembered
 
 MAX_CHANNEL_NAME_LENGTH: Final = 164
 MAX_USER_ID_LENGTH: Final = 128
@@ -42,20 +43,13 @@ class ChannelKind(Enum):
         self.counted: bool = not self.presence and not self.user
 
 
+@remembered(4096, MAX_CHANNEL_NAME_LENGTH)
 def channel_kind(name: str) -> ChannelKind:
     """The kind of the channel called *name*; the first matching prefix wins."""
-    # Text of any length may come from outside; only what can be a name is remembered.
-    return _known_kind(name) if len(name) <= MAX_CHANNEL_NAME_LENGTH else _find_kind(name)
-
-
-def _find_kind(name: str) -> ChannelKind:
     for kind in ChannelKind:
         if name.startswith(kind.prefix):
             return kind
     raise AssertionError("the empty prefix matches every name")
-
-
-_known_kind = lru_cache(maxsize=4096)(_find_kind)
 
 
 def is_legal_channel_name(name: str, max_length: int = MAX_CHANNEL_NAME_LENGTH) -> bool:
@@ -66,17 +60,14 @@ def is_legal_channel_name(name: str, max_length: int = MAX_CHANNEL_NAME_LENGTH) 
     """
     if max_length and len(name) > max_length:
         return False
-    # As above: only what is short is remembered.
-    return _is_known(name) if len(name) <= MAX_CHANNEL_NAME_LENGTH else _is_channel_name(name)
+    return _is_channel_name(name)
 
 
+@remembered(4096, MAX_CHANNEL_NAME_LENGTH)
 def _is_channel_name(name: str) -> bool:
     if name.startswith("#"):
         return name.startswith(SERVER_TO_USER) and is_legal_user_id(name[len(SERVER_TO_USER) :])
     return _LEGAL.fullmatch(name) is not None
-
-
-_is_known = lru_cache(maxsize=4096)(_is_channel_name)
 
 
 def is_legal_user_id(user_id: str) -> bool:

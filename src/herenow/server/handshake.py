@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -11,11 +10,11 @@ from herenow.apps.base import App, Apps
 from herenow.log import clean
 from herenow.protocol import errors
 from herenow.protocol.errors import Closing
+from herenow.protocol.remembering import remembered
 from herenow.protocol.signing import parse_query
 
 CLIENT_LENGTH: Final = 64
 
-_MAX_KNOWN_QUERY: Final = 256
 _SUPPORTED: Final = frozenset({4, 5, 6, 7})
 _INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
 _NOT_PUBLISHED: Final = Closing(
@@ -38,20 +37,13 @@ class Greeting(NamedTuple):
     client: str
 
 
+@remembered(256, 256)
 def read_greeting(query: str) -> Greeting:
     """Judge the ``protocol`` parameter (§2.2), and read what is for the operator."""
-    # Many clients say the same; text of any length may come from outside.
-    return _known_greeting(query) if len(query) <= _MAX_KNOWN_QUERY else _read_greeting(query)
-
-
-def _read_greeting(query: str) -> Greeting:
     parameters = parse_query(query)
     client, version = parameters.get("client", ""), parameters.get("version", "")
     shown = clean(f"{client} {version}".strip(), CLIENT_LENGTH)
     return Greeting(_check_version(parameters.get("protocol")), shown)
-
-
-_known_greeting = lru_cache(maxsize=256)(_read_greeting)
 
 
 def _check_version(version: str | list[str] | None) -> Closing | None:
