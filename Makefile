@@ -23,6 +23,7 @@ SUITES ?=
 # For make bench.
 ROWS ?=
 RUNS ?= 5
+ROUNDS ?= 0
 SECONDS ?= 10
 OUT ?= build/bench/results
 SERVERS ?= herenow,floor$(if $(HAVE_NPM),$(COMMA)soketi)
@@ -95,8 +96,8 @@ proof: $(VENV)/.dev pages clients browser redis databases ## Run every suite, or
 	HERENOW_PROOF=1 $(BIN)/python scripts/proof.py $(SUITES)
 
 .PHONY: bench
-bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(INSTALLED)) ## Measure: ROWS=… RUNS=5 SECONDS=10 OUT=… PEER='…' GROWTH=1 CHURN=1 MIXED=1 PAGE=…
-	$(BIN)/python -m bench.run --rows '$(ROWS)' --runs $(RUNS) --seconds $(SECONDS) --out '$(OUT)' \
+bench: $(VENV)/.bench $(BENCH)/load/wsload $(if $(HAVE_NPM),$(BENCH)/soketi/$(INSTALLED)) ## Measure: ROWS=… RUNS=5 ROUNDS=10 SECONDS=10 OUT=… PEER='…' GROWTH=1 CHURN=1 MIXED=1 PAGE=…
+	$(BIN)/python -m bench.run --rows '$(ROWS)' --runs $(RUNS) --rounds $(ROUNDS) --seconds $(SECONDS) --out '$(OUT)' \
 		--servers '$(SERVERS)' --peer '$(PEER)' --built $(BENCH) \
 		$(if $(GROWTH),--growth) $(if $(CHURN),--churn) $(if $(MIXED),--mixed) $(if $(PAGE),--page '$(PAGE)')
 

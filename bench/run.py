@@ -77,7 +77,7 @@ class Bench:
     ) -> list[Run]:
         runs: list[Run] = []
         wanted = self.options.runs
-        for number in range(1, _MOST_ROUNDS * wanted + 1):
+        for number in range(1, (self.options.rounds or _MOST_ROUNDS * wanted) + 1):
             first = (number - 1) % len(servers)
             for server in (*servers[first:], *servers[:first]):
                 run = measure(server, load, self.place, sink_pid, self.options.seconds, number)
@@ -178,6 +178,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     option = parser.add_argument
     option("--rows", default="", help="names of rows, with commas; default: all")
     option("--runs", type=int, default=5, help="undisturbed runs of each server; default: 5")
+    option("--rounds", type=int, default=0, help="rounds at most; default: twice the runs")
     option("--seconds", type=float, default=10, help="length of a run; default: 10")
     option("--servers", default="herenow,floor,soketi", help="default: herenow,floor,soketi")
     option("--peer", default="", help="start command of another server, with {port} in it")

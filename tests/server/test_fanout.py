@@ -44,7 +44,7 @@ class Writes:
         self.frames: list[bytes] = []
         connection = started.connection(client)
         self._write = connection.write
-        connection.write = self._keep
+        connection.write_by(self._keep)
 
     def _keep(self, frame: bytes) -> None:
         self.frames.append(frame)
@@ -99,6 +99,31 @@ async def test_a_single_event_skips_who_is_excluded(started: Serving, size: int)
         )
 
 
+async def test_what_is_published_a_turn_later_leaves_in_the_same_writes_to_very_many(
+    started: Serving,
+) -> None:
+    clients = await crowd(started)
+    writes = Writes(started, clients[-1])
+    started.publish("news", "first")
+    await asyncio.sleep(0)
+    started.publish("news", "second")
+    for client in clients:
+        assert events(await started.everything(client)) == ["first", "second"]
+    assert b"first" in writes.frames[0]
+    assert b"second" in writes.frames[0]
+
+
+async def test_constant_publishing_does_not_hold_up_very_many(started: Serving) -> None:
+    await crowd(started)
+    for number in range(10):
+        started.publish(f"other-{number}", "small")
+        started.publish("news", str(number))
+        if is_sliced(started.hub.channels["news"]):
+            break
+        await asyncio.sleep(0)
+    assert number < 4
+
+
 async def test_later_events_wait_until_the_slices_are_done(started: Serving) -> None:
     clients = await crowd(started)
     last = Writes(started, clients[-1])
@@ -114,9 +139,7 @@ async def test_others_are_served_between_the_slices(started: Serving) -> None:
     await crowd(started)
     other = await started.join("other")
     turn = Writes(started, other)
-    started.publish("news", "big")
-    await asyncio.sleep(0)
-    assert is_sliced(started.hub.channels["news"])
+    await during_a_slice(started)
     started.publish("other", "small")
     while not turn.frames:
         assert is_sliced(started.hub.channels["news"])

@@ -14,7 +14,7 @@ from herenow.cluster.base import ANNOUNCE_EVERY_CHANGE_UP_TO, Announcement, Refu
 from herenow.protocol import messages
 from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
-from herenow.server.delivery import Batch, Outgoing
+from herenow.server.delivery import Batch, Outgoing, Write
 from herenow.webhooks.events import SubscriptionCount
 
 if TYPE_CHECKING:
@@ -31,17 +31,20 @@ class Channel:
     ``followed``: what is published on it arrives here, so subscribers may be told they are on it.
     ``joining`` counts the subscriptions under way; ``newest`` is the last event delivered
     meanwhile that a cache channel keeps. ``batches`` are yet to be delivered, oldest first.
+    ``last_joined`` is the sequence at which somebody joined last.
     """
 
     __slots__ = (
         "_count_due",
         "_sequence",
         "_unopened",
+        "_writers",
         "batches",
         "followed",
         "hub",
         "joining",
         "kind",
+        "last_joined",
         "name",
         "newest",
         "subscribers",
@@ -52,6 +55,8 @@ class Channel:
         self.name = name
         self.kind = kind
         self.subscribers: dict[Connection, int] = {}
+        self.last_joined = 0
+        self._writers: list[Write] | None = None
         self.joining = 0
         self.newest: bytes | None = None
         self._sequence = 0
@@ -84,12 +89,28 @@ class Channel:
 
     def add(self, connection: Connection) -> None:
         """Make *connection* a subscriber of whatever arises from now on."""
-        self.subscribers[connection] = self._sequence
+        self.subscribers[connection] = self.last_joined = self._sequence
+        if self._writers is not None:
+            self._writers.append(connection.write)
         self.hub.ledger.count(self.hub.app.id, self.name, len(self.subscribers))
 
     def remove(self, connection: Connection) -> None:
+        for batch in self.batches:
+            batch.keep_receivers()
         del self.subscribers[connection]
+        self._writers = None
         self.hub.ledger.count(self.hub.app.id, self.name, len(self.subscribers))
+
+    @property
+    def writers(self) -> list[Write]:
+        """How to write to each of the ``subscribers``, in their order."""
+        if self._writers is None:
+            self._writers = [connection.write for connection in self.subscribers]
+        return self._writers
+
+    def rewire(self) -> None:
+        """A subscriber is written to in another way from now on."""
+        self._writers = None
 
     def send(self, frame: bytes, skip: Connection | None = None) -> None:
         """Send *frame* to every subscriber of this moment but *skip*, at the end of the turn."""

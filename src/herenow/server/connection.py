@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +28,7 @@ from herenow.protocol.websocket import (
 from herenow.server import commands, subscriptions
 from herenow.server.backlog import Backlog
 from herenow.server.compression import Deflate
+from herenow.server.delivery import Write
 from herenow.server.front import Peer
 from herenow.server.hub import Hub
 from herenow.server.inbox import Inbox
@@ -53,9 +53,9 @@ class Connection(asyncio.Protocol):
     """Owns its transport from the upgrade on.
 
     ``write`` takes framed bytes; it is the transport's own ``write`` as long as the reader keeps
-    up and does not want frames compressed, which *deflate* does. ``key`` is the key of the
-    application that the client came with. ``closing`` is set once and for good; from then on
-    nothing but a close frame is sent.
+    up and does not want frames compressed, which *deflate* does. Only ``write_by`` changes it.
+    ``key`` is the key of the application that the client came with. ``closing`` is set once and
+    for good; from then on nothing but a close frame is sent.
     """
 
     __slots__ = (
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         self.client_events: TokenBucket | None = None
         self._transport = transport
         self._deflate = deflate
-        self.write: Callable[[bytes], None]
+        self.write: Write
         self._write_at_once()
         self._decoder = Decoder(node.settings.max_message_bytes, compression=deflate is not None)
         self._inbox: Inbox | None = None
@@ -258,7 +258,13 @@ class Connection(asyncio.Protocol):
             self._liveness.watch_unfinished(self._decoder.unfinished, completed=True)
 
     def _write_at_once(self) -> None:
-        self.write = self._transport.write if self._deflate is None else self._write_deflated
+        self.write_by(self._transport.write if self._deflate is None else self._write_deflated)
+
+    def write_by(self, write: Write) -> None:
+        """Change ``write``, for the channels that remember it too."""
+        self.write = write
+        for name in self.session.subscriptions:
+            self.hub.channels[name].rewire()
 
     def _write_deflated(self, frame: bytes) -> None:
         assert self._deflate is not None
@@ -269,7 +275,7 @@ class Connection(asyncio.Protocol):
             limit = self.node.settings.write_buffer_bytes
             backlog = Backlog(limit, self._transport.get_write_buffer_size())
             self._backlog = backlog
-            self.write = self._write_behind
+            self.write_by(self._write_behind)
             self._check_in(backlog)
 
     def resume_writing(self) -> None:
@@ -290,7 +296,7 @@ class Connection(asyncio.Protocol):
         buffered = self._transport.get_write_buffer_size()
         if backlog.is_hopeless(buffered, self.node.timers.now()):
             # Who writes is in the middle of a fan-out, so the subscribers must not change now.
-            self.write = _discard
+            self.write_by(_discard)
             self.node.loop.call_soon(self._close_slow_reader)
 
     def _check_in(self, backlog: Backlog) -> None:
@@ -356,7 +362,7 @@ class Connection(asyncio.Protocol):
     def _end(self, reason: str, grace: float | None) -> None:
         """Take the connection out of everything; its socket may live a moment longer."""
         self.closing = True
-        self.write = _discard
+        self.write_by(_discard)
         self._backlog = None
         if self._pauses:
             # So that the client's answer to the close is seen.

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from herenow.server.counters import Counters
@@ -23,6 +24,7 @@ SLICE: Final = 512
 APART_DIVISOR: Final = 16
 
 Receiver = tuple["Connection", int]
+Write = Callable[[bytes], None]
 
 
 class Outgoing(NamedTuple):
@@ -41,8 +43,10 @@ class Batch:
     """
 
     __slots__ = (
+        "_alike",
         "_apart",
         "_blob",
+        "_end",
         "_position",
         "_receivers",
         "_shared",
@@ -59,58 +63,73 @@ class Batch:
         self.number = 0
         self.open = True
         self.outgoing: list[Outgoing] = []
-        self._shared: list[bytes] = []
+        self._shared = 0
         self._blob = b""
-        self._apart: set[Connection | None] = set()
+        self._alike = False
+        self._apart: set[Connection] = set()
         self._receivers: list[Receiver] | None = None
         self._position = 0
+        self._end = 0
 
     @property
     def begun(self) -> bool:
         """Whether some subscribers have it and others are yet to get it."""
-        return self._receivers is not None
+        return self._position > 0
 
     def deliver(self, counters: Counters) -> int:
         """Write to a slice of subscribers, and say what it cost; at the end the batch is empty.
 
         The unit of cost is a write of the same bytes as everybody's.
         """
-        if self._receivers is None:
+        if not self.begun:
             self._begin()
-        subscribers = self.channel.subscribers
-        cost = 1 + len(self.outgoing) * len(self._apart) / (APART_DIVISOR * (len(subscribers) or 1))
-        size = max(1, int(SLICE / cost))
-        if self._receivers is None and len(subscribers) <= size:
-            self._write(subscribers.items(), counters)
-            self.outgoing = []
-            return int(len(subscribers) * cost)
-        if self._receivers is None:
-            self._receivers = list(subscribers.items())
-        end = self._position + size
-        # Who left gets nothing more, even if he is back: then he joined after these frames arose.
-        receivers = [
-            item
-            for item in self._receivers[self._position : end]
-            if subscribers.get(item[0]) == item[1]
-        ]
+        cost = 1 + len(self.outgoing) * len(self._apart) / (APART_DIVISOR * (self._end or 1))
+        start, end = self._position, self._position + max(1, int(SLICE / cost))
         self._position = end
-        self._write(receivers, counters)
-        if end >= len(self._receivers):
+        if self._alike and self._receivers is None:
+            self._write_alike(self.channel.writers[start : min(end, self._end)], counters)
+        else:
+            self._write(self._receivers_between(start, end), counters)
+        if end >= self._end:
             self.outgoing = []
-        return SLICE
+        return SLICE if start else int(min(end, self._end) * cost)
 
     def _begin(self) -> None:
         self.open = False
-        if len(self.outgoing) > 1 or self.outgoing[0].only is not None:
-            self._shared = [item.frame for item in self.outgoing if item.only is None]
-            self._blob = b"".join(self._shared)
-            self._apart = {item.skip or item.only for item in self.outgoing} - {None}
+        self._end = len(self.channel.subscribers)
+        if len(self.outgoing) == 1 and self.outgoing[0].only is None:
+            self._shared, self._blob = 1, self.outgoing[0].frame
+        else:
+            frames = [item.frame for item in self.outgoing if item.only is None]
+            self._shared, self._blob = len(frames), b"".join(frames)
+        for item in self.outgoing:
+            if (apart := item.skip or item.only) is not None:
+                self._apart.add(apart)
+        self._alike = not self._apart and self.channel.last_joined <= self.first
+
+    def keep_receivers(self) -> None:
+        """Remember who is yet to get the rest of this; called before a subscriber leaves."""
+        if self.begun and self._receivers is None:
+            self._receivers = list(islice(self.channel.subscribers.items(), self._end))
+
+    def _receivers_between(self, start: int, end: int) -> Collection[Receiver]:
+        subscribers = self.channel.subscribers
+        if self._receivers is None and end >= self._end:
+            return subscribers.items()
+        self.keep_receivers()
+        assert self._receivers is not None
+        # Who left gets nothing more, even if he is back: then he joined after these frames arose.
+        return [item for item in self._receivers[start:end] if subscribers.get(item[0]) == item[1]]
+
+    def _write_alike(self, writers: Collection[Write], counters: Counters) -> None:
+        """The same to everybody."""
+        blob = self._blob
+        counters.messages_out += self._shared * len(writers)
+        for write in writers:
+            write(blob)
 
     def _write(self, receivers: Collection[Receiver], counters: Counters) -> None:
-        if len(self.outgoing) == 1 and self.outgoing[0].only is None:
-            self._write_one(receivers, counters)
-            return
-        first, blob, apart, shared = self.first, self._blob, self._apart, len(self._shared)
+        first, blob, apart, shared = self.first, self._blob, self._apart, self._shared
         for connection, since in receivers:
             if since <= first and connection not in apart:
                 counters.messages_out += shared
@@ -122,16 +141,6 @@ class Batch:
             if frames:
                 connection.write(b"".join(frames))
 
-    def _write_one(self, receivers: Collection[Receiver], counters: Counters) -> None:
-        frame, skip, _ = self.outgoing[0]
-        first = self.first
-        counters.messages_out += len(receivers)
-        for connection, since in receivers:
-            if since <= first and connection is not skip:
-                connection.write(frame)
-            else:
-                counters.messages_out -= 1
-
     def frames_for(self, connection: Connection, since: int) -> list[bytes]:
         """What *connection*, a subscriber since frame number *since*, is to get of this."""
         return [
@@ -142,13 +151,19 @@ class Batch:
 
     def is_yet_to_reach(self, connection: Connection) -> bool:
         """Whether *connection*, a subscriber, has not been written to yet."""
-        if self._receivers is None:
+        if not self.begun:
             return True
+        self.keep_receivers()
+        assert self._receivers is not None
         return any(item[0] is connection for item in self._receivers[self._position :])
 
 
 class Deliveries:
-    """The queue of a node: a turn takes about ``SLICE`` subscribers, at most twice that."""
+    """The queue of a node: a turn takes about ``SLICE`` subscribers, at most twice that.
+
+    Before a batch for more than that begins, the loop is given one turn to read what else has
+    arrived: of several events published at about the same time only one write each is made then.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
         self._loop = loop
@@ -156,12 +171,15 @@ class Deliveries:
         self._queue: deque[Batch] = deque()
         self._batches = 0
         self._scheduled = False
+        self._expects_more = False
+        self._waited = False
 
     def add(self, batch: Batch) -> None:
         """Deliver *batch* at the end of this turn, or when it comes to its place."""
         self._batches += 1
         batch.number = self._batches
         self._queue.append(batch)
+        self._expects_more = self._expects_more or len(batch.channel.subscribers) > SLICE
         self._schedule()
 
     def _schedule(self) -> None:
@@ -171,6 +189,11 @@ class Deliveries:
 
     def _run(self) -> None:
         self._scheduled = False
+        if self._expects_more and not self._waited:
+            self._waited = True
+            self._schedule()
+            return
+        self._expects_more = self._waited = False
         try:
             self._deliver()
         finally:
