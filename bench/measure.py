@@ -34,6 +34,8 @@ _SET_UP_SECONDS: Final = 600
 _QUIET_LOAD: Final = 0.04
 _QUIET_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 20
+# Longer than the grace in which a member of the warm-up would not be announced again.
+_LEAVING_SECONDS: Final = 4
 
 
 class GeneratorFailed(Exception):
@@ -104,6 +106,8 @@ def measure(
             generator = Generator(place.built, target)
             if not load.cold:
                 generator.run(load.warm_up())
+                if load.mode == "presence":
+                    time.sleep(_LEAVING_SECONDS)
             with generator.crowd(load.crowd):
                 wait_until_quiet()
                 before, generated = moment(target.pid, sink), _cpu_of_ended_children()
