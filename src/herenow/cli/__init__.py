@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Final
 
 import click
 
 from herenow import __version__
-from herenow.cli.apps import apps
-from herenow.cli.demo import demo
-from herenow.cli.presence import presence
-from herenow.cli.serve import serve
-from herenow.cli.webhooks import webhooks
+
+_COMMANDS: Final = ("apps", "demo", "presence", "serve", "webhooks")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """Each command is in the module of its name, and imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"herenow.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="herenow", message="%(prog)s %(version)s")
 def main() -> None:
     """A self-hosted realtime server that speaks the Pusher Channels protocol."""
@@ -23,10 +38,3 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-main.add_command(serve)
-main.add_command(demo)
-main.add_command(apps)
-main.add_command(presence)
-main.add_command(webhooks)
