@@ -97,11 +97,8 @@ class Batch:
     def _begin(self) -> None:
         self.open = False
         self._end = len(self.channel.subscribers)
-        if len(self.outgoing) == 1 and self.outgoing[0].only is None:
-            self._shared, self._blob = 1, self.outgoing[0].frame
-        else:
-            frames = [item.frame for item in self.outgoing if item.only is None]
-            self._shared, self._blob = len(frames), b"".join(frames)
+        frames = [item.frame for item in self.outgoing if item.only is None]
+        self._shared, self._blob = len(frames), b"".join(frames)
         for item in self.outgoing:
             if (apart := item.skip or item.only) is not None:
                 self._apart.add(apart)
@@ -109,17 +106,21 @@ class Batch:
 
     def keep_receivers(self) -> None:
         """Remember who is yet to get the rest of this; called before a subscriber leaves."""
-        if self.begun and self._receivers is None:
+        if self.begun:
+            self._kept_receivers()
+
+    def _kept_receivers(self) -> list[Receiver]:
+        if self._receivers is None:
             self._receivers = list(islice(self.channel.subscribers.items(), self._end))
+        return self._receivers
 
     def _receivers_between(self, start: int, end: int) -> Collection[Receiver]:
         subscribers = self.channel.subscribers
         if self._receivers is None and end >= self._end:
             return subscribers.items()
-        self.keep_receivers()
-        assert self._receivers is not None
+        receivers = self._kept_receivers()[start:end]
         # Who left gets nothing more, even if he is back: then he joined after these frames arose.
-        return [item for item in self._receivers[start:end] if subscribers.get(item[0]) == item[1]]
+        return [item for item in receivers if subscribers.get(item[0]) == item[1]]
 
     def _write_alike(self, writers: Collection[Write], counters: Counters) -> None:
         """The same to everybody."""
@@ -153,9 +154,7 @@ class Batch:
         """Whether *connection*, a subscriber, has not been written to yet."""
         if not self.begun:
             return True
-        self.keep_receivers()
-        assert self._receivers is not None
-        return any(item[0] is connection for item in self._receivers[self._position :])
+        return any(item[0] is connection for item in self._kept_receivers()[self._position :])
 
 
 class Deliveries:
