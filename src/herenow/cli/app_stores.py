@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from herenow.cli.terminal import fail, refuse
+from herenow.cli.terminal import fail, refuse, refuse_configuration
 from herenow.config import Config, ConfigError, StoreConfig, load_config
 from herenow.config.settings import settings_of
 
@@ -53,7 +53,7 @@ class Opened:
         try:
             self.config: Config = load_config(config_file, os.environ, {"store.url": store})
         except ConfigError as error:
-            refuse(context, "the configuration cannot be used", error.problems)
+            refuse_configuration(context, error.problems)
         from herenow.apps.store import UnknownApp
         from herenow.store.database import StoreError
 

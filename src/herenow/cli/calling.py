@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from herenow.cli.app_stores import open_store, shown_store
-from herenow.cli.terminal import fail, refuse
+from herenow.cli.terminal import fail, refuse, refuse_configuration
 from herenow.config import Config, ConfigError, ServerConfig, load_config
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def calling(
     try:
         config = load_config(config_file, os.environ)
     except ConfigError as error:
-        refuse(context, "the configuration cannot be used", error.problems)
+        refuse_configuration(context, error.problems)
     app, pair = _credentials(context, config, app_id)
     place = _named(context, server) if server is not None else _of_settings(context, config.server)
     try:

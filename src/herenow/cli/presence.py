@@ -20,6 +20,7 @@ from herenow.cli.terminal import (
     print_json,
     print_line,
     refuse,
+    refuse_configuration,
 )
 from herenow.config import ClusterConfig, ConfigError, load_config
 from herenow.config.settings import settings_of
@@ -113,7 +114,7 @@ def _cluster_config(
     try:
         config = load_config(config_file, os.environ, {"cluster.url": cluster}).cluster
     except ConfigError as error:
-        refuse(context, "the configuration cannot be used", error.problems)
+        refuse_configuration(context, error.problems)
     if config.url.startswith("memory:"):
         click.echo(
             "herenow presence needs an engine that nodes share: name it with --cluster URL",

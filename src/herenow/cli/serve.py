@@ -9,13 +9,12 @@ from typing import Final
 
 import click
 
-from herenow.cli.terminal import refuse
+from herenow.cli.terminal import refuse_configuration
 from herenow.config import AdminConfig, ClusterConfig, ConfigError, ServerConfig, load_config
 from herenow.config.settings import settings_of
 
 SERVER_EXTRA: Final = ("httptools", "prometheus_client", "starlette", "structlog", "uvicorn")
 COULD_NOT_RUN: Final = 1
-_UNUSABLE: Final = "the configuration cannot be used"
 
 
 def _help(section: type, name: str) -> str:
@@ -73,7 +72,7 @@ def serve(
         if problems:
             raise ConfigError(problems)
     except ConfigError as error:
-        refuse(context, _UNUSABLE, dict.fromkeys((*problems, *error.problems)))
+        refuse_configuration(context, dict.fromkeys((*problems, *error.problems)))
     if any(find_spec(module) is None for module in SERVER_EXTRA):
         click.echo(
             'herenow serve needs the server extra: pip install "herenow[server]"',
@@ -86,7 +85,7 @@ def serve(
     try:
         code = compose.serve(config, log_format)
     except ConfigError as error:
-        refuse(context, _UNUSABLE, error.problems)
+        refuse_configuration(context, error.problems)
     context.exit(code)
 
 

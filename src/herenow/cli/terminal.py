@@ -53,6 +53,11 @@ def refuse(context: click.Context, what: str, problems: Iterable[str] = ()) -> N
     context.exit(WRONG_USAGE)
 
 
+def refuse_configuration(context: click.Context, problems: Iterable[str]) -> NoReturn:
+    """End the command, whose configuration has these problems."""
+    refuse(context, "the configuration cannot be used", problems)
+
+
 def fail(context: click.Context, what: str) -> NoReturn:
     """End the command, which could not be done."""
     complain(what)
