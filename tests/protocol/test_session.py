@@ -87,7 +87,7 @@ def test_an_illegal_name_is_told(channel: str) -> None:
 
 def test_a_channel_is_joined_once() -> None:
     session = make_session()
-    session.subscriptions["a"] = None
+    session.enter("a", None)
     refused(subscribe(session, "a"), "Existing subscription to channel a")
 
 
@@ -255,12 +255,12 @@ def test_the_size_of_info_is_that_of_its_compact_json() -> None:
 
 def test_channels_are_limited_also_those_under_way() -> None:
     session = make_session(max_channels_per_connection=2)
-    session.subscriptions["a"] = None
+    session.enter("a", None)
     data = b'{"channel":"b"}'
     assert isinstance(session.subscribe(data), Subscribe)
     answer = refused(session.subscribe(data, under_way=1))
     assert answer.channel_error == LIMIT_REACHED
-    session.subscriptions["c"] = None
+    session.enter("c", None)
     refused(session.subscribe(data), "Limit of 2 channels per connection reached")
 
 
@@ -272,7 +272,7 @@ def test_a_users_own_channel_is_for_him_alone() -> None:
 
 def test_unsubscribing_needs_a_subscription() -> None:
     session = make_session()
-    session.subscriptions["a"] = None
+    session.enter("a", None)
     assert session.unsubscribe(b'{"channel":"a"}') == "a"
     refused(
         session.unsubscribe(b'{"channel":"b"}'),
@@ -368,7 +368,8 @@ def test_a_watchlist_is_cut_with_a_word() -> None:
 def client_event(
     session: Session, data: bytes | None = b"{}", channel: str | None = "private-a"
 ) -> ClientEvent | Refused:
-    session.subscriptions |= {"private-a": None, "presence-a": "member"}
+    session.enter("private-a", None)
+    session.enter("presence-a", "member")
     return session.client_event(ClientMessage("client-x", channel, data))
 
 
@@ -419,7 +420,7 @@ def test_a_client_event_has_channel_and_data(data: bytes | None, channel: str | 
 @pytest.mark.parametrize("channel", ["a", "cache-a", "#server-to-user-u", "private-encrypted-a"])
 def test_client_events_are_for_private_and_presence_channels(channel: str) -> None:
     session = make_session()
-    session.subscriptions[channel] = None
+    session.enter(channel, None)
     refused(
         client_event(session, channel=channel),
         "Client event rejected - only supported on private and presence channels",
@@ -440,7 +441,7 @@ def test_client_events_are_as_large_as_published_ones() -> None:
         assert isinstance(answer, ClientEvent) is fits
     long_name = ClientMessage("client-" + "x" * 200, "private-a", b"{}")
     session = make_session()
-    session.subscriptions["private-a"] = None
+    session.enter("private-a", None)
     assert "200 characters" in refused(session.client_event(long_name)).message
 
 

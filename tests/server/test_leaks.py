@@ -14,7 +14,9 @@ from herenow.cluster.memory import MemoryBus, MemoryLedger
 from herenow.server import hub
 from herenow.server.connection import Connection
 from herenow.server.front import Front
+from herenow.server.liveness import Liveness
 from herenow.server.refusing import RefusedConnection
+from herenow.server.timers import Timer
 from server.client import Client
 from server.serving import APP, Serving, app_with, eventually, serving
 
@@ -62,8 +64,9 @@ async def nothing_is_left(started: Serving) -> None:
     assert isinstance(bus, MemoryBus)
     await eventually(lambda: bus._misses == {})
     await eventually(lambda: alive() == 0)
-    slots = started.timers._slots.values()
-    assert not any(timer._callback for timers in slots for timer in timers)
+    waiting = [due for slot in started.timers._slots.values() for due in slot]
+    assert not any(isinstance(due, Timer) for due in waiting)
+    assert all(due._connection is None for due in waiting if isinstance(due, Liveness))
 
 
 async def use_everything(started: Serving, number: int, end: str) -> None:

@@ -155,13 +155,14 @@ async def test_a_ping_has_its_whole_time_once_it_is_out() -> None:
             started.publish("news", "e", EVENT)
             await asyncio.sleep(0)
         liveness = connection._liveness
-        await eventually(lambda: liveness._pinged)
-        assert liveness._check is not None
-        before = liveness._check.deadline
+        await eventually(lambda: liveness._pinged is not None)
+        pinged = liveness._pinged
+        assert pinged is not None
+        before = pinged.until
         while connection._backlog is not None:
             await slow.read_some(65_536)
-        assert liveness._pinged
-        assert liveness._check.deadline > before
+        assert liveness._pinged is pinged
+        assert pinged.until > before
 
 
 async def test_members_that_come_behind_a_large_roster_are_told_after_it() -> None:

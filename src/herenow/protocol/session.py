@@ -6,6 +6,8 @@ The order of the checks and the texts are those of protocol reference §7.3, §9
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from herenow.protocol.errors import ErrorCode
@@ -33,6 +35,9 @@ _NOT_A_HASH: Final = "Expected parameter data to be a hash"
 _CLIENT_EVENTS_OFF: Final = (
     "To send client events, you must enable this feature in the Settings page of your dashboard."
 )
+
+
+_NO_SUBSCRIPTIONS: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 class Limits(Protocol):
@@ -107,17 +112,34 @@ class ClientEvent(NamedTuple):
 class Session:
     """One connection's identity and subscriptions, and what they allow.
 
-    ``subscriptions`` maps each joined channel to the member id there (``None`` where the channel
-    has no members). The server enters and removes them; a session only reads.
+    The server tells it what follows from a request that passed: :meth:`enter` and :meth:`leave`.
     """
 
-    __slots__ = ("rules", "socket_id", "subscriptions", "user")
+    __slots__ = ("_subscriptions", "rules", "socket_id", "user")
 
     def __init__(self, socket_id: str, rules: Rules) -> None:
         self.socket_id = socket_id
         self.rules = rules
         self.user: User | None = None
-        self.subscriptions: dict[str, str | None] = {}
+        self._subscriptions: dict[str, str | None] | None = None
+
+    @property
+    def subscriptions(self) -> Mapping[str, str | None]:
+        """The joined channels, each with the member id there: ``None`` if it has no members."""
+        return _NO_SUBSCRIPTIONS if self._subscriptions is None else self._subscriptions
+
+    def enter(self, channel: str, member: str | None) -> None:
+        """The connection is on *channel* from now on."""
+        if self._subscriptions is None:
+            self._subscriptions = {}
+        self._subscriptions[channel] = member
+
+    def leave(self, channel: str) -> None:
+        """The connection is not on *channel* any more."""
+        assert self._subscriptions is not None
+        del self._subscriptions[channel]
+        if not self._subscriptions:
+            self._subscriptions = None
 
     def subscribe(self, data: bytes | None, under_way: int = 0) -> Subscribe | Refused:
         """Check a subscribe, while that many others are *under_way*."""
@@ -243,7 +265,8 @@ class Session:
                 "client_event_channel",
                 "Client event rejected - only supported on private and presence channels",
             )
-        if channel not in self.subscriptions:
+        subscriptions = self.subscriptions
+        if channel not in subscriptions:
             return Refused(
                 "not_subscribed",
                 f"Cannot broadcast client event (connection not subscribed to channel {channel})",
@@ -266,7 +289,7 @@ class Session:
                 f"Client event rejected: data exceeds {limits.max_event_bytes} bytes",
                 channel=channel,
             )
-        return ClientEvent(channel, message.event, data, text, self.subscriptions[channel])
+        return ClientEvent(channel, message.event, data, text, subscriptions[channel])
 
 
 def _relayed(data: bytes) -> tuple[bytes, str]:

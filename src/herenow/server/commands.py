@@ -43,13 +43,13 @@ def execute(connection: Connection, message: ClientMessage) -> None:
 
 def _subscribe(connection: Connection, message: ClientMessage) -> None:
     inbox = connection.inbox
-    request = connection.session.subscribe(message.data, len(inbox.under_way))
+    request = connection.session.subscribe(message.data, inbox.requests_under_way)
     if isinstance(request, Refused):
         connection.refuse(request)
         return
     under_way = subscriptions.subscribe(connection, request)
     if under_way is not None:
-        inbox.under_way[request.channel] = under_way
+        inbox.begin(request.channel, under_way)
 
 
 def _unsubscribe(connection: Connection, message: ClientMessage) -> None:
@@ -67,7 +67,7 @@ def _sign_in(connection: Connection, message: ClientMessage) -> None:
         return
     under_way = connection.hub.users.sign_in(connection, request)
     if under_way is not None:
-        connection.inbox.under_way[EVERYTHING] = under_way
+        connection.inbox.begin(EVERYTHING, under_way)
 
 
 def _client_event(connection: Connection, message: ClientMessage) -> None:

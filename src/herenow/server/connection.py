@@ -73,7 +73,6 @@ class Connection(asyncio.Protocol):
         "closing",
         "hub",
         "key",
-        "memberships",
         "node",
         "peer",
         "session",
@@ -101,7 +100,6 @@ class Connection(asyncio.Protocol):
         self.since = time.time()
         self.closing = False
         self.watchlist: tuple[str, ...] = ()
-        self.memberships: dict[str, int] = {}
         self.client_events: TokenBucket | None = None
         self._transport = transport
         self._deflate = deflate
@@ -113,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._pauses = 0
         self._unread = b""
         self._authorization: Timer | None = None
-        self._liveness = Liveness(self, transport)
+        self._liveness = Liveness(self)
 
     def start(self, accepted: bytes) -> None:
         """Greet the client, after the answer to its handshake, and begin to watch over it."""
@@ -136,6 +134,10 @@ class Connection(asyncio.Protocol):
             self._authorization = self.node.timers.call_later(
                 app.authorization_timeout_seconds, self._not_authorized
             )
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._transport
 
     @property
     def inbox(self) -> Inbox:

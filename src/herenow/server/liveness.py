@@ -8,6 +8,7 @@ arriving there, it is given more time.
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 import sys
 from typing import TYPE_CHECKING, Final
@@ -17,113 +18,118 @@ from herenow.protocol.websocket import ping_frame
 
 if TYPE_CHECKING:
     from herenow.server.connection import Connection
-    from herenow.server.timers import Timer
 
 _LOOK_AGAIN_SECONDS: Final = 0.1
 _PING: Final = ping_frame()
 
 
+class _Pinged:
+    """A ping that is not answered: until when it may be, and what had arrived when it was sent."""
+
+    __slots__ = ("behind", "delivered", "until")
+
+    def __init__(self, transport: asyncio.Transport, until: float) -> None:
+        self.until = until
+        self.behind = _undelivered(transport)
+        self.delivered = _delivered(transport)
+
+    def is_getting_there(self, transport: asyncio.Transport) -> bool:
+        """Whether what was written before it has been arriving since this was asked last."""
+        delivered = _delivered(transport)
+        if not self.behind or delivered <= self.delivered:
+            return False
+        self.behind, self.delivered = _undelivered(transport), delivered
+        return True
+
+
 class Liveness:
-    """Watches over one connection with at most two timers of the node's wheel."""
+    """Watches over one connection, and is the one timer it needs for that.
 
-    __slots__ = (
-        "_begun",
-        "_behind",
-        "_check",
-        "_connection",
-        "_delivered",
-        "_half",
-        "_heard",
-        "_pinged",
-        "_transport",
-    )
+    It looks at ``_due``. What it finds in the wheel earlier was put there before that changed, and
+    nothing puts ``_due`` off but a look.
+    """
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
-        self._connection = connection
-        self._transport = transport
-        self._heard = connection.node.timers.now()
-        self._pinged = False
-        self._behind = False
-        self._delivered = 0
-        self._check: Timer | None = None
+    __slots__ = ("_begun", "_connection", "_due", "_heard", "_pinged", "_timers")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self._timers = connection.node.timers
+        self._heard = self._timers.now()
+        self._due = math.inf
+        self._pinged: _Pinged | None = None
         self._begun: float | None = None
-        self._half: Timer | None = None
 
     def start(self) -> None:
-        self._look_in(self._connection.node.settings.ping_interval_seconds)
+        if self._connection is not None:
+            self._look_by(self._heard + self._connection.node.settings.ping_interval_seconds)
 
     def stop(self) -> None:
-        for timer in (self._check, self._half):
-            if timer is not None:
-                timer.cancel()
+        self._connection = None
 
     def heard(self) -> None:
         """Something arrived, or reading begins again after the server itself had paused it."""
-        self._heard = self._connection.node.timers.now()
-        self._pinged = False
+        self._heard = self._timers.now()
+        self._pinged = None
 
     def caught_up(self) -> None:
         """What was written has left; a ping that waited behind it has gone out only now."""
-        if self._pinged and self._check is not None:
-            self._check.cancel()
-            self._look_in(self._connection.node.settings.pong_timeout_seconds)
-
-    def _look_in(self, seconds: float) -> None:
-        if seconds:
-            self._check = self._connection.node.timers.call_later(seconds, self._look)
-
-    def _look(self) -> None:
-        settings = self._connection.node.settings
-        silent = self._connection.node.timers.now() - self._heard
-        if self._connection.is_reading_paused:
-            self._look_in(max(settings.ping_interval_seconds - silent, _LOOK_AGAIN_SECONDS))
-        elif self._pinged:
-            self._miss_pong()
-        elif silent < settings.ping_interval_seconds:
-            self._look_in(settings.ping_interval_seconds - silent)
-        else:
-            self._pinged = True
-            self._behind = _undelivered(self._transport)
-            self._delivered = _delivered(self._transport)
-            self._connection.write(_PING)
-            self._look_in(settings.pong_timeout_seconds)
-
-    def _miss_pong(self) -> None:
-        delivered = _delivered(self._transport)
-        if self._behind and delivered > self._delivered:
-            self._delivered = delivered
-            self._behind = _undelivered(self._transport)
-            self._look_in(self._connection.node.settings.pong_timeout_seconds)
-        else:
-            self._connection.close(PONG_TIMEOUT)
+        if self._pinged is not None and self._connection is not None:
+            pong_timeout = self._connection.node.settings.pong_timeout_seconds
+            self._pinged.until = self._timers.now() + pong_timeout
 
     def watch_unfinished(self, unfinished: bool, completed: bool) -> None:
         """Give a frame or message that has begun its time; what comes of it wins no more.
 
         *completed*: another one came to its end first.
         """
-        if not unfinished:
+        if not unfinished or self._connection is None:
             self._begun = None
             return
         if completed or self._begun is None:
             self._begun = self._heard
-        if self._half is None:
-            self._drop_in(self._connection.node.settings.head_timeout_seconds)
+        self._look_by(self._begun + self._connection.node.settings.head_timeout_seconds)
 
-    def _drop_in(self, seconds: float) -> None:
-        if seconds and not self._connection.closing:
-            self._half = self._connection.node.timers.call_later(seconds, self._check_unfinished)
+    def _look_by(self, moment: float) -> None:
+        if moment < self._due:
+            self._due = moment
+            self._timers.add(self, moment - self._timers.now())
 
-    def _check_unfinished(self) -> None:
-        self._half = None
-        if self._begun is None or self._connection.is_reading_paused:
+    def fire(self) -> None:
+        connection, now = self._connection, self._timers.now()
+        if connection is None or now < self._due:
             return
-        settings, now = self._connection.node.settings, self._connection.node.timers.now()
-        remaining = self._begun + settings.head_timeout_seconds - now
-        if remaining > 0:
-            self._drop_in(remaining)
-        else:
-            self._connection.drop()
+        self._due = math.inf
+        moment = self._look(connection, now)
+        if not connection.closing:
+            self._look_by(moment)
+
+    def _look(self, connection: Connection, now: float) -> float:
+        """Do what is due; the answer is when to look again."""
+        settings = connection.node.settings
+        due = self._heard + settings.ping_interval_seconds
+        if connection.is_reading_paused:
+            return max(due, now + _LOOK_AGAIN_SECONDS)
+        if self._pinged is not None:
+            due = self._await_pong(connection, self._pinged, now)
+        elif due <= now:
+            due = now + settings.pong_timeout_seconds
+            self._pinged = _Pinged(connection.transport, due)
+            connection.write(_PING)
+        if self._begun is None:
+            return due
+        finished = self._begun + settings.head_timeout_seconds
+        if finished <= now:
+            connection.drop()
+            return math.inf
+        return min(due, finished)
+
+    def _await_pong(self, connection: Connection, pinged: _Pinged, now: float) -> float:
+        if pinged.until <= now:
+            if pinged.is_getting_there(connection.transport):
+                pinged.until = now + connection.node.settings.pong_timeout_seconds
+            else:
+                connection.close(PONG_TIMEOUT)
+        return pinged.until
 
 
 def _undelivered(transport: asyncio.Transport) -> bool:

@@ -28,6 +28,10 @@ class Peer(NamedTuple):
     loopback_direct: bool
 
 
+# Connections of one client share what is known of it.
+_peer: Final = lru_cache(maxsize=1024)(Peer)
+
+
 def peer_address(transport: asyncio.BaseTransport) -> str:
     """The address at the other end of *transport*; empty for a Unix socket."""
     name = transport.get_extra_info("peername")
@@ -50,7 +54,7 @@ def find_peer(
     """
     if not carries_forwarding(headers):
         direct = is_loopback(address) and is_loopback_host(headers.get("host", ""))
-        return Peer(address, secure, direct)
+        return _peer(address, secure, direct)
     if trusted and _is_trusted(address, trusted):
         scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
         if scheme:
@@ -62,7 +66,7 @@ def find_peer(
             address = str(parsed)
             if not _is_trusted(address, trusted):
                 break
-    return Peer(address, secure, False)
+    return _peer(address, secure, False)
 
 
 def carries_forwarding(headers: Mapping[str, str]) -> bool:

@@ -18,17 +18,19 @@ from herenow.protocol.websocket import text_frame
 from herenow.server.channels import Channel
 
 if TYPE_CHECKING:
+    from herenow.server.connection import Connection
     from herenow.server.hub import Hub
 
 
 class PresenceChannel(Channel):
-    """``subject`` is the channel as the ledger knows it."""
+    """``subject`` is the channel as the ledger knows it, ``ledger_ids`` its subscribers' there."""
 
-    __slots__ = ("_frame", "_members", "subject")
+    __slots__ = ("_frame", "_members", "ledger_ids", "subject")
 
     def __init__(self, hub: Hub, name: str, kind: ChannelKind) -> None:
         super().__init__(hub, name, kind)
         self.subject = Subject(hub.app.id, SubjectKind.PRESENCE, name)
+        self.ledger_ids: dict[Connection, int] = {}
         self._members: dict[str, MemberEntry] = {}
         self._frame: bytes | None = None
 

@@ -53,7 +53,7 @@ def enter(
         connection.send(text_frame(cached if cached is not None else miss))
         if cached is None:
             channel.hub.missed_cache(channel.name)
-    connection.session.subscriptions[channel.name] = None if member is None else member.id
+    connection.session.enter(channel.name, None if member is None else member.id)
     channel.add(connection)
     if channel.kind.signed:
         connection.authorized()
@@ -65,9 +65,9 @@ def leave(connection: Connection, name: str, grace: float) -> None:
     hub = connection.hub
     channel = hub.channels[name]
     channel.remove(connection)
-    del connection.session.subscriptions[name]
+    connection.session.leave(name)
     if isinstance(channel, PresenceChannel):
-        hub.ledger.leave(channel.subject, connection.memberships.pop(name), grace)
+        hub.ledger.leave(channel.subject, channel.ledger_ids.pop(connection), grace)
     channel.publish_count()
     hub.forget_if_idle(channel)
 
@@ -155,8 +155,8 @@ class Subscription:
     def _enter(self) -> None:
         if self.ended:
             return
-        if self._id:
-            self.connection.memberships[self.channel.name] = self._id
+        if isinstance(self.channel, PresenceChannel):
+            self.channel.ledger_ids[self.connection] = self._id
         enter(self.connection, self.channel, self.member, self._cached)
         self._end()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 TICK_SECONDS: Final = 0.05
 
@@ -14,17 +14,27 @@ def _tick(moment: float) -> int:
     return int(moment / TICK_SECONDS + 1e-6)
 
 
+class Due(Protocol):
+    """What has an appointment with the wheel."""
+
+    def fire(self) -> None: ...
+
+
 class Timer:
     """A pending call. Cancelling it forgets the callback and what the callback holds."""
 
-    __slots__ = ("_callback", "deadline")
+    __slots__ = ("_callback", "_index", "_slot")
 
-    def __init__(self, deadline: float, callback: Callable[[], None]) -> None:
-        self.deadline = deadline
+    def __init__(self, callback: Callable[[], None], slot: list[Due]) -> None:
         self._callback: Callable[[], None] | None = callback
+        self._slot = slot
+        self._index = len(slot)
+        slot.append(self)
 
     def cancel(self) -> None:
-        self._callback = None
+        if self._callback is not None:
+            self._callback = None
+            self._slot[self._index] = _NOTHING
 
     def fire(self) -> None:
         callback, self._callback = self._callback, None
@@ -32,12 +42,22 @@ class Timer:
             callback()
 
 
+class _Nothing:
+    """What stands in the place of a timer that was cancelled, which itself may be long."""
+
+    def fire(self) -> None:
+        pass
+
+
+_NOTHING: Final = _Nothing()
+
+
 class TimerWheel:
     """Timers in slots of 50 ms; the loop is asked for one call while any slot is filled."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._slots: dict[int, list[Timer]] = {}
+        self._slots: dict[int, list[Due]] = {}
         self._current = 0
         self._wakeup: asyncio.TimerHandle | None = None
 
@@ -47,17 +67,22 @@ class TimerWheel:
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* after *delay* seconds: never earlier, at most a tick later."""
-        timer = Timer(self._loop.time() + max(0.0, delay), callback)
-        slot = _tick(timer.deadline) + 1
-        timers = self._slots.get(slot)
-        if timers is None:
-            self._slots[slot] = [timer]
-        else:
-            timers.append(timer)
+        return Timer(callback, self._slot(delay))
+
+    def add(self, due: Due, delay: float) -> None:
+        """Have *due* fire after *delay* seconds as precisely; that cannot be cancelled."""
+        self._slot(delay).append(due)
+
+    def _slot(self, delay: float) -> list[Due]:
+        now = self._loop.time()
+        number = _tick(now + max(0.0, delay)) + 1
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = []
         if self._wakeup is None:
-            self._current = _tick(self._loop.time())
+            self._current = _tick(now)
             self._schedule()
-        return timer
+        return slot
 
     def _schedule(self) -> None:
         self._wakeup = self._loop.call_at((self._current + 1) * TICK_SECONDS, self._turn)
@@ -67,28 +92,29 @@ class TimerWheel:
         reached = _tick(self._loop.time())
         while self._current < reached and self._slots:
             self._current += 1
+            slot = self._slots.get(self._current, [])
             # The slot stays until it is done, so that a callback that stops the wheel stops it too.
-            for timer in self._slots.get(self._current, ()):
-                self._fire(timer)
+            for due in slot:
+                self._fire(due)
             self._slots.pop(self._current, None)
+            slot.clear()  # its timers refer to it
         if self._wakeup is wakeup:  # unless a callback stopped the wheel
             self._wakeup = None
             if self._slots:
                 self._schedule()
 
-    def _fire(self, timer: Timer) -> None:
+    def _fire(self, due: Due) -> None:
         try:
-            timer.fire()
+            due.fire()
         except Exception as error:  # one timer's failure is not the others'
             self._loop.call_exception_handler(
                 {"message": "A timer's callback failed", "exception": error}
             )
 
     def stop(self) -> None:
-        """Cancel every timer."""
-        for timers in self._slots.values():
-            for timer in timers:
-                timer.cancel()
+        """Forget every timer."""
+        for slot in self._slots.values():
+            slot[:] = [_NOTHING] * len(slot)
         self._slots.clear()
         if self._wakeup is not None:
             self._wakeup.cancel()
