@@ -99,6 +99,38 @@ async def test_a_single_event_skips_who_is_excluded(started: Serving, size: int)
         )
 
 
+async def test_who_is_excluded_stays_so_if_it_is_written_to_in_another_way(
+    started: Serving,
+) -> None:
+    clients = await crowd(started)
+    await during_a_slice(started, skip=clients[-1].socket_id)
+    writes = Writes(started, clients[-1])
+    for client in clients[:-1]:
+        assert events(await started.everything(client)) == ["sliced"]
+    assert writes.frames == []
+
+
+async def test_who_is_excluded_stays_so_if_others_leave_during_the_slices(
+    started: Serving,
+) -> None:
+    clients = await crowd(started)
+    await during_a_slice(started, skip=clients[-1].socket_id)
+    leave = Client.message("pusher:unsubscribe", {"channel": "news"})
+    execute(started, clients[0], leave)
+    for client in clients[1:-1]:
+        assert events(await started.everything(client)) == ["sliced"]
+    assert events(await started.everything(clients[-1])) == []
+
+
+async def test_who_is_excluded_is_not_counted(started: Serving) -> None:
+    clients = await crowd(started)
+    before = started.counters.messages_out
+    started.publish("news", "e", skip=clients[1].socket_id)
+    for client in clients[2:]:
+        await client.expect("e", "news")
+    assert started.counters.messages_out - before == CROWD - 1
+
+
 async def test_what_is_published_a_turn_later_leaves_in_the_same_writes_to_very_many(
     started: Serving,
 ) -> None:
@@ -151,9 +183,9 @@ def is_sliced(channel: Channel) -> bool:
     return any(batch.begun for batch in channel.batches)
 
 
-async def during_a_slice(started: Serving) -> None:
+async def during_a_slice(started: Serving, skip: str | None = None) -> None:
     """Come back when the first slice has an event and the others do not."""
-    started.publish("news", "sliced")
+    started.publish("news", "sliced", skip=skip)
     channel = started.hub.channels["news"]
     for _ in range(10):
         await asyncio.sleep(0)

@@ -50,6 +50,7 @@ class Batch:
         "_position",
         "_receivers",
         "_shared",
+        "_skip",
         "channel",
         "first",
         "number",
@@ -66,6 +67,7 @@ class Batch:
         self._shared = 0
         self._blob = b""
         self._alike = False
+        self._skip: Connection | None = None
         self._apart: set[Connection] = set()
         self._receivers: list[Receiver] | None = None
         self._position = 0
@@ -102,7 +104,10 @@ class Batch:
         for item in self.outgoing:
             if (apart := item.skip or item.only) is not None:
                 self._apart.add(apart)
-        self._alike = not self._apart and self.channel.last_joined <= self.first
+        if len(self.outgoing) == 1:
+            self._skip = self.outgoing[0].skip
+        is_for_all = not self._apart or self._skip is not None
+        self._alike = is_for_all and self.channel.last_joined <= self.first
 
     def keep_receivers(self) -> None:
         """Remember who is yet to get the rest of this; called before a subscriber leaves."""
@@ -123,24 +128,33 @@ class Batch:
         return [item for item in receivers if subscribers.get(item[0]) == item[1]]
 
     def _write_alike(self, writers: Collection[Write], counters: Counters) -> None:
-        """The same to everybody."""
+        """The same to everybody, except for the one connection that it does not concern."""
         blob = self._blob
         counters.messages_out += self._shared * len(writers)
+        if self._skip is None:
+            for write in writers:
+                write(blob)
+            return
+        skipped = self._skip.write
         for write in writers:
-            write(blob)
+            if write is not skipped:
+                write(blob)
+            else:
+                counters.messages_out -= self._shared
 
     def _write(self, receivers: Collection[Receiver], counters: Counters) -> None:
         first, blob, apart, shared = self.first, self._blob, self._apart, self._shared
         for connection, since in receivers:
+            write = connection.write
             if since <= first and connection not in apart:
                 counters.messages_out += shared
                 if blob:
-                    connection.write(blob)
+                    write(blob)
                 continue
             frames = self.frames_for(connection, since)
             counters.messages_out += len(frames)
             if frames:
-                connection.write(b"".join(frames))
+                write(b"".join(frames))
 
     def frames_for(self, connection: Connection, since: int) -> list[bytes]:
         """What *connection*, a subscriber since frame number *since*, is to get of this."""
