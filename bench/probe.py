@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bench.micro.samples import KEY, PUBLISH_BODY, PUBLISH_PATH, SECRET, masked, publish_query
+from bench.micro.samples import DATA, KEY, PUBLISH_PATH, SECRET, masked, publish_query
 from bench.servers import GENERATOR_CORE
 
 from herenow.protocol.messages import encode_json
@@ -26,6 +26,8 @@ from herenow.protocol.signing import channel_string, hex_digest
 
 CHANNEL: Final = "presence-probe"
 MEMBER: Final = '{"user_id":"probe"}'
+# Not to those beside whom it is measured.
+PUBLISH_BODY: Final = b'{"name":"ev","channels":["probe"],"data":' + DATA + b"}"
 PAUSE_SECONDS: Final = (0.002, 0.02)
 PATIENCE_SECONDS: Final = 10
 PRIORITY: Final = 10
@@ -70,7 +72,7 @@ class Probe:
             "channel_data": MEMBER,
             "auth": f"{KEY}:{hex_digest(SECRET, signed)}",
         }
-        self._target = f"{PUBLISH_PATH}?{publish_query(time.time())}"
+        self._target = f"{PUBLISH_PATH}?{publish_query(time.time(), PUBLISH_BODY)}"
 
     def ping(self) -> None:
         self._client.send("pusher:ping", {})

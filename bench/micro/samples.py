@@ -33,9 +33,9 @@ PUBLISH_PATH: Final = "/apps/app-id/events"
 PUBLISH_BODY: Final = b'{"name":"ev","channels":["bench-0"],"data":' + _DATA + b"}"
 
 
-def publish_query(now: float) -> str:
-    """The query of a publish of ``PUBLISH_BODY``, signed at *now*."""
-    md5 = hashlib.md5(PUBLISH_BODY, usedforsecurity=False).hexdigest()
+def publish_query(now: float, body: bytes = PUBLISH_BODY) -> str:
+    """The query of a publish of *body*, signed at *now*."""
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
     query = f"auth_key={KEY}&auth_timestamp={now:.0f}&auth_version=1.0&body_md5={md5}"
     string = canonical_string("POST", PUBLISH_PATH, parse_query(query))
     return f"{query}&auth_signature={hex_digest(SECRET, string)}"
