@@ -223,8 +223,10 @@ def _check(body: _Body, limits: Limits) -> Event:
 
 def _channels(body: _Body) -> tuple[str, ...]:
     """Every channel that *body* names, once."""
-    channels = body.channels or ()
-    return tuple(dict.fromkeys(channels if body.channel is None else (*channels, body.channel)))
+    channels = body.channels or []
+    if body.channel is not None:
+        channels = [*channels, body.channel]
+    return tuple(dict.fromkeys(channels) if len(channels) > 1 else channels)
 
 
 def _check_data(token: bytes, maximum: int) -> bytes:
