@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from herenow.server.channels import Channel
     from herenow.server.connection import Connection
 
-SLICE: Final = 64
+SLICE: Final = 128
 APART_DIVISOR: Final = 16
 
 Receiver = tuple["Connection", int]
