@@ -26,8 +26,8 @@ from herenow.protocol.signing import channel_string, hex_digest
 
 CHANNEL: Final = "presence-probe"
 MEMBER: Final = '{"user_id":"probe"}'
-# Not to those beside whom it is measured.
-PUBLISH_BODY: Final = b'{"name":"ev","channels":["probe"],"data":' + DATA + b"}"
+# Goes to a channel that none of the load is on.
+PROBE_BODY: Final = b'{"name":"ev","channels":["probe"],"data":' + DATA + b"}"
 PAUSE_SECONDS: Final = (0.002, 0.02)
 PATIENCE_SECONDS: Final = 10
 PRIORITY: Final = 10
@@ -72,7 +72,7 @@ class Probe:
             "channel_data": MEMBER,
             "auth": f"{KEY}:{hex_digest(SECRET, signed)}",
         }
-        self._target = f"{PUBLISH_PATH}?{publish_query(time.time(), PUBLISH_BODY)}"
+        self._target = f"{PUBLISH_PATH}?{publish_query(time.time(), PROBE_BODY)}"
 
     def ping(self) -> None:
         self._client.send("pusher:ping", {})
@@ -86,7 +86,7 @@ class Probe:
         self._client.send("pusher:unsubscribe", {"channel": CHANNEL})
 
     def publish(self) -> None:
-        self._http.request("POST", self._target, PUBLISH_BODY)
+        self._http.request("POST", self._target, PROBE_BODY)
         answer = self._http.getresponse()
         answer.read()
         if answer.status != 200:

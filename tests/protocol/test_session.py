@@ -91,6 +91,16 @@ def test_a_channel_is_joined_once() -> None:
     refused(subscribe(session, "a"), "Existing subscription to channel a")
 
 
+def test_a_channel_that_was_left_may_be_joined_again() -> None:
+    session = make_session()
+    for _ in range(2):
+        session.enter("a", None)
+        assert dict(session.subscriptions) == {"a": None}
+        session.leave("a")
+        assert not session.subscriptions
+        assert joined(subscribe(session, "a")).channel == "a"
+
+
 @pytest.mark.parametrize("channel", ["a", "cache-a", "presence", "private"])
 def test_public_channels_need_no_signature(channel: str) -> None:
     for fields in ({}, {"auth": None}, {"auth": ""}, {"auth": "x", "channel_data": 7}):

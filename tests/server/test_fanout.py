@@ -122,6 +122,50 @@ async def test_who_is_excluded_stays_so_if_others_leave_during_the_slices(
     assert events(await started.everything(clients[-1])) == []
 
 
+async def test_who_is_excluded_may_leave_and_return_during_the_slices(started: Serving) -> None:
+    clients = await crowd(started)
+    returning = clients[-1]
+    before = started.counters.messages_out
+    await during_a_slice(started, skip=returning.socket_id)
+    execute(started, returning, Client.message("pusher:unsubscribe", {"channel": "news"}))
+    execute(started, returning, returning.subscription("news"))
+    await returning.expect_subscribed("news")
+    for client in clients[:-1]:
+        await client.expect("sliced", "news")
+    assert started.counters.messages_out - before == CROWD
+    assert events(await started.everything(returning)) == []
+
+
+async def test_who_is_excluded_may_close_during_the_slices(started: Serving) -> None:
+    clients = await crowd(started)
+    await during_a_slice(started, skip=clients[-1].socket_id)
+    started.connection(clients[-1]).close(OVER_CAPACITY)
+    for client in clients[:-1]:
+        assert events(await started.everything(client)) == ["sliced"]
+    await clients[-1].expect_closed(4100)
+
+
+async def test_who_is_excluded_need_not_be_on_the_channel(started: Serving) -> None:
+    other = await started.join("other")
+    clients = await crowd(started)
+    started.publish("news", "e", skip=other.socket_id)
+    for client in clients:
+        assert events(await started.everything(client)) == ["e"]
+
+
+async def test_a_long_queue_is_not_taken_at_the_pace_of_a_short_one(started: Serving) -> None:
+    client = await started.join("a", "b")
+    writes = Writes(started, client)
+    batches = 50 * SLICE
+    for number in range(batches):
+        started.publish("ab"[number % 2], f"e{number}", sealed=True)
+    turns = 0
+    while len(writes.frames) < batches:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns < batches // SLICE
+
+
 async def test_who_is_excluded_is_not_counted(started: Serving) -> None:
     clients = await crowd(started)
     before = started.counters.messages_out
@@ -342,7 +386,7 @@ async def test_nobody_is_added_whom_a_roster_has_already_named(started: Serving)
 
 async def test_a_real_crowd_of_more_than_a_slice_gets_everything() -> None:
     async with serving() as started:
-        size = delivery.SLICE + 30
+        size = 4 * delivery.SLICE + 30
         clients = await crowd(started, size=size)
         for number in range(3):
             await started.trigger("news", f"e{number}")

@@ -132,6 +132,40 @@ def test_a_timer_is_never_early_and_at_most_a_tick_late(
     stepped(test, now)
 
 
+class Appointment:
+    """Is its own timer."""
+
+    def __init__(self, loop: SteppedLoop) -> None:
+        self._loop = loop
+        self.moments: list[float] = []
+
+    def fire(self) -> None:
+        self.moments.append(self._loop.now)
+
+
+@given(now=st.floats(0, 1e7), delays=st.lists(st.floats(0, 20), min_size=1, max_size=20))
+@settings(deadline=None, max_examples=60)
+def test_what_is_its_own_timer_fires_as_precisely(now: float, delays: list[float]) -> None:
+    """Each time that it was added, among timers that can be cancelled."""
+
+    def test(loop: SteppedLoop, wheel: TimerWheel) -> None:
+        appointment = Appointment(loop)
+        due = sorted(loop.now + delay for delay in delays)
+        for delay in delays:
+            wheel.call_later(delay, lambda: None).cancel()
+            wheel.add(appointment, delay)
+        loop.step(loop.now + 30)
+        late = [moment - at for moment, at in zip(appointment.moments, due, strict=True)]
+        assert min(late) >= 0
+        assert max(late) <= TICK_SECONDS + 1e-6
+        wheel.add(appointment, 1)
+        wheel.stop()
+        loop.step(loop.now + 30)
+        assert len(appointment.moments) == len(delays)
+
+    stepped(test, now)
+
+
 def test_a_busy_loop_makes_timers_late_but_skips_none() -> None:
     """A turn that comes seconds late fires everything that became due meanwhile."""
 
@@ -294,9 +328,11 @@ def test_a_callback_may_stop_the_wheel() -> None:
             wheel.call_later(1, lambda: fired.append("new"))
 
         wheel.call_later(1, stop_and_begin_again)
-        wheel.call_later(1, lambda: fired.append("neighbour"))
-        wheel.call_later(2, lambda: fired.append("later"))
+        neighbour = wheel.call_later(1, lambda: fired.append("neighbour"))
+        later = wheel.call_later(2, lambda: fired.append("later"))
         loop.step(loop.now + 1.1)
+        neighbour.cancel()
+        later.cancel()
         assert len(loop.pending) == 1
         loop.step(loop.now + 5)
         assert fired == ["new"]

@@ -1,9 +1,9 @@
 """What leaves in a turn of the loop, and in which order.
 
 Frames for one channel that arise in one turn are one batch: one write per subscriber. The batches
-of all channels of a node wait in one queue, and a turn takes from it what a few milliseconds allow;
-then the loop serves others. A batch for very many is taken in slices, in turn with the batches of
-other channels, and never overtaken by its own channel's later ones.
+of all channels of a node wait in one queue, and a turn takes from it what a millisecond or two
+allow; then the loop serves others. A batch for very many is taken in slices, in turn with the
+batches of other channels, and never overtaken by its own channel's later ones.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SLICE: Final = 128
 APART_DIVISOR: Final = 16
+QUEUE_SHARE: Final = 4
 
 Receiver = tuple["Connection", int]
 Write = Callable[[bytes], None]
@@ -135,6 +136,7 @@ class Batch:
             for write in writers:
                 write(blob)
             return
+        # Nobody else has the same one, unless it is closing, like _skip, and is sent nothing.
         skipped = self._skip.write
         for write in writers:
             if write is not skipped:
@@ -174,8 +176,9 @@ class Batch:
 class Deliveries:
     """The queue of a node: a turn takes about ``SLICE`` subscribers, at most twice that.
 
-    Before a batch for more than that begins, the loop is given one turn to read what else has
-    arrived: of several events published at about the same time only one write each is made then.
+    It takes more of a long queue, which would grow for ever otherwise. Before a batch for more
+    than ``SLICE`` begins, the loop is given one turn to read what else has arrived: of several
+    events published at about the same time only one write each is made then.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
@@ -214,8 +217,8 @@ class Deliveries:
                 self._schedule()
 
     def _deliver(self) -> None:
-        budget = SLICE
         queue = self._queue
+        budget = SLICE + len(queue) // QUEUE_SHARE
         while queue and budget > 0:
             batch = queue.popleft()
             batches = batch.channel.batches

@@ -196,7 +196,9 @@ class Inbox:
 
     def abandon(self, grace: float) -> None:
         """The connection closed: end what is under way and forget what waits."""
-        self._waiting = None
+        if self._waiting is not None:
+            self._waiting.take_ordered()
+            self._waiting.unpaid.clear()
         under_way, self._under_way = self._under_way or {}, None
         for request in under_way.values():
             request.abandon(grace)

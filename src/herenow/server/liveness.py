@@ -33,8 +33,8 @@ class _Pinged:
         self.behind = _undelivered(transport)
         self.delivered = _delivered(transport)
 
-    def is_getting_there(self, transport: asyncio.Transport) -> bool:
-        """Whether what was written before it has been arriving since this was asked last."""
+    def progresses(self, transport: asyncio.Transport) -> bool:
+        """Take note of what has arrived of what was written before it: whether that is more."""
         delivered = _delivered(transport)
         if not self.behind or delivered <= self.delivered:
             return False
@@ -45,8 +45,8 @@ class _Pinged:
 class Liveness:
     """Watches over one connection, and is the one timer it needs for that.
 
-    It looks at ``_due``. What it finds in the wheel earlier was put there before that changed, and
-    nothing puts ``_due`` off but a look.
+    ``_due`` is when it looks next. Only a look puts that off, a frame that begins may bring it
+    forward; so what the wheel fires before it, being never early, is left over from earlier.
     """
 
     __slots__ = ("_begun", "_connection", "_due", "_heard", "_pinged", "_timers")
@@ -64,7 +64,7 @@ class Liveness:
             self._look_by(self._heard + self._connection.node.settings.ping_interval_seconds)
 
     def stop(self) -> None:
-        self._connection = None
+        self._connection = self._pinged = None
 
     def heard(self) -> None:
         """Something arrived, or reading begins again after the server itself had paused it."""
@@ -115,7 +115,7 @@ class Liveness:
             due = now + settings.pong_timeout_seconds
             self._pinged = _Pinged(connection.transport, due)
             connection.write(_PING)
-        if self._begun is None:
+        if self._begun is None or connection.closing:
             return due
         finished = self._begun + settings.head_timeout_seconds
         if finished <= now:
@@ -125,7 +125,7 @@ class Liveness:
 
     def _await_pong(self, connection: Connection, pinged: _Pinged, now: float) -> float:
         if pinged.until <= now:
-            if pinged.is_getting_there(connection.transport):
+            if pinged.progresses(connection.transport):
                 pinged.until = now + connection.node.settings.pong_timeout_seconds
             else:
                 connection.close(PONG_TIMEOUT)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class PresenceChannel(Channel):
-    """``subject`` is the channel as the ledger knows it, ``ledger_ids`` its subscribers' there."""
+    """``subject`` is the channel as the ledger knows it, ``subscription_ids`` its subscribers'."""
 
-    __slots__ = ("_frame", "_members", "ledger_ids", "subject")
+    __slots__ = ("_frame", "_members", "subscription_ids", "subject")
 
     def __init__(self, hub: Hub, name: str, kind: ChannelKind) -> None:
         super().__init__(hub, name, kind)
         self.subject = Subject(hub.app.id, SubjectKind.PRESENCE, name)
-        self.ledger_ids: dict[Connection, int] = {}
+        self.subscription_ids: dict[Connection, int] = {}
         self._members: dict[str, MemberEntry] = {}
         self._frame: bytes | None = None
 

@@ -67,7 +67,7 @@ def leave(connection: Connection, name: str, grace: float) -> None:
     channel.remove(connection)
     connection.session.leave(name)
     if isinstance(channel, PresenceChannel):
-        hub.ledger.leave(channel.subject, channel.ledger_ids.pop(connection), grace)
+        hub.ledger.leave(channel.subject, channel.subscription_ids.pop(connection), grace)
     channel.publish_count()
     hub.forget_if_idle(channel)
 
@@ -156,7 +156,7 @@ class Subscription:
         if self.ended:
             return
         if isinstance(self.channel, PresenceChannel):
-            self.channel.ledger_ids[self.connection] = self._id
+            self.channel.subscription_ids[self.connection] = self._id
         enter(self.connection, self.channel, self.member, self._cached)
         self._end()
 

@@ -21,7 +21,10 @@ class Due(Protocol):
 
 
 class Timer:
-    """A pending call. Cancelling it forgets the callback and what the callback holds."""
+    """A pending call, about to be put into *slot*.
+
+    Cancelling it forgets the callback and what the callback holds.
+    """
 
     __slots__ = ("_callback", "_index", "_slot")
 
@@ -29,7 +32,6 @@ class Timer:
         self._callback: Callable[[], None] | None = callback
         self._slot = slot
         self._index = len(slot)
-        slot.append(self)
 
     def cancel(self) -> None:
         if self._callback is not None:
@@ -43,7 +45,7 @@ class Timer:
 
 
 class _Nothing:
-    """What stands in the place of a timer that was cancelled, which itself may be long."""
+    """What stands in the place of a cancelled timer, which has more memory."""
 
     def fire(self) -> None:
         pass
@@ -67,7 +69,10 @@ class TimerWheel:
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* after *delay* seconds: never earlier, at most a tick later."""
-        return Timer(callback, self._slot(delay))
+        slot = self._slot(delay)
+        timer = Timer(callback, slot)
+        slot.append(timer)
+        return timer
 
     def add(self, due: Due, delay: float) -> None:
         """Have *due* fire after *delay* seconds as precisely; that cannot be cancelled."""
@@ -96,8 +101,8 @@ class TimerWheel:
             # The slot stays until it is done, so that a callback that stops the wheel stops it too.
             for due in slot:
                 self._fire(due)
-            self._slots.pop(self._current, None)
-            slot.clear()  # its timers refer to it
+            if self._slots.pop(self._current, None) is not None:
+                slot.clear()  # its timers refer to it
         if self._wakeup is wakeup:  # unless a callback stopped the wheel
             self._wakeup = None
             if self._slots:
