@@ -46,6 +46,7 @@ class Peer:
 
     def drop(self) -> None:
         self.dropped.append(self._loop.now)
+        self.liveness.stop()
 
     def get_write_buffer_size(self) -> int:
         return self.unsent

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class PresenceChannel(Channel):
     """``subject`` is the channel as the ledger knows it, ``subscription_ids`` its subscribers'."""
 
-    __slots__ = ("_frame", "_members", "subscription_ids", "subject")
+    __slots__ = ("_frame", "_members", "subject", "subscription_ids")
 
     def __init__(self, hub: Hub, name: str, kind: ChannelKind) -> None:
         super().__init__(hub, name, kind)
