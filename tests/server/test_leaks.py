@@ -107,6 +107,21 @@ async def test_connections_and_names_seen_once_leave_nothing(
     await nothing_is_left(started)
 
 
+async def test_who_left_is_forgotten_without_the_garbage_collector(started: Serving) -> None:
+    """It comes seldom, and ten thousand may have left."""
+    assert alive() == 0
+    gc.disable()
+    try:
+        client = await started.established()
+        await client.enter("presence-a", "a")
+        await client.subscribe("news")
+        await client.expect_subscribed("news")
+        client.close()
+        await eventually(lambda: not any(isinstance(each, Connection) for each in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
 async def test_refused_connections_leave_nothing(started: Serving) -> None:
     for query in ("", "protocol=3", "protocol=x"):
         client = await started.connect(query=query)

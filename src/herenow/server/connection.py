@@ -378,6 +378,8 @@ class Connection(asyncio.Protocol):
             grace = self.hub.app.leave_grace_seconds
         if self._inbox is not None:
             self._inbox.abandon(grace)
+            # It refers to this, and memory is not to wait for the garbage collector.
+            self._inbox = None
         for name in list(self.session.subscriptions):
             subscriptions.leave(self, name, grace)
         self.hub.users.sign_out(self, grace)
