@@ -33,7 +33,7 @@ class Peer:
         self.closing: object = None
         self.pinged: list[float] = []
         self.dropped: list[float] = []
-        self.unsent = 0
+        self.unsent = 1
         self.liveness = Liveness(cast(Connection, self))
         self.liveness.start()
 
@@ -71,7 +71,6 @@ def is_at(moment: float, due: float) -> bool:
 
 def test_who_is_silent_is_asked_once_and_then_lost() -> None:
     def test(loop: SteppedLoop, peer: Peer) -> None:
-        peer.unsent = 1
         begun = loop.now
         loop.step(begun + PING_INTERVAL + PONG_TIMEOUT_SECONDS - 1)
         (pinged,) = peer.pinged
@@ -88,7 +87,6 @@ def test_who_is_silent_is_asked_once_and_then_lost() -> None:
 
 def test_who_has_answered_is_asked_again_after_the_interval() -> None:
     def test(loop: SteppedLoop, peer: Peer) -> None:
-        peer.unsent = 1
         for times in range(1, 4):
             loop.step(loop.now + PING_INTERVAL + 1)
             assert len(peer.pinged) == times
@@ -103,7 +101,6 @@ def test_who_has_answered_is_asked_again_after_the_interval() -> None:
 
 def test_a_frame_that_was_finished_changes_nothing() -> None:
     def test(loop: SteppedLoop, peer: Peer) -> None:
-        peer.unsent = 1
         loop.step(loop.now + 3)
         peer.liveness.heard()
         peer.liveness.watch_unfinished(True, completed=False)
@@ -152,10 +149,9 @@ def test_who_is_lost_is_told_so_although_a_frame_is_unfinished() -> None:
     """The loop came late to both."""
 
     def test(loop: SteppedLoop, peer: Peer) -> None:
-        peer.unsent = 1
         loop.step(loop.now + PING_INTERVAL + 1)
         peer.liveness._begun = loop.now
-        loop.step(loop.now + 1, latency=0)
+        loop.step(loop.now + 1)
         loop.step(loop.now + 3 * PONG_TIMEOUT_SECONDS, latency=2 * PONG_TIMEOUT_SECONDS)
         assert peer.closing is PONG_TIMEOUT
         assert not peer.dropped
@@ -165,7 +161,6 @@ def test_who_is_lost_is_told_so_although_a_frame_is_unfinished() -> None:
 
 def test_who_is_not_read_is_not_lost() -> None:
     def test(loop: SteppedLoop, peer: Peer) -> None:
-        peer.unsent = 1
         loop.step(loop.now + PING_INTERVAL + 1)
         peer.is_reading_paused = True
         loop.step(loop.now + 3 * PONG_TIMEOUT_SECONDS)
