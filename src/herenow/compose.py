@@ -29,7 +29,7 @@ from herenow.outboxes import Webhooks, file_of
 from herenow.protocol.signing import forget_secrets
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
-from herenow.server.listening import Listener, PlainListener, bind
+from herenow.server.listening import Listener, bind, listen
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
 from herenow.server.tls import Certificate, TlsListener
@@ -159,7 +159,7 @@ class Server:
         with _port_errors(server.host, server.port, "--port"):
             sockets = await bind(server.host, server.port)
             if self._certificate is None:
-                self._listener = await PlainListener.start(sockets, self._make_front)
+                self._listener = await listen(sockets, self._make_front)
             else:
                 self._listener = TlsListener(sockets, self._certificate, self._context)
             port = sockets[0].getsockname()[1]
@@ -180,8 +180,8 @@ class Server:
             f" admin=http://{_in_url(admin.host)}:{admin_port}"
         )
 
-    def _make_front(self) -> Front:
-        return Front(self._context)
+    def _make_front(self, address: str | None) -> Front:
+        return Front(self._context, address)
 
     def reload_tls(self) -> None:
         """Read the certificate again, for connections from now on."""

@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple, cast
+from functools import partial
+from typing import Final, NamedTuple
 
 import uvloop
 
 from herenow.protocol.http1 import Request, Response
 from herenow.server.front import Front, FrontContext, Handler, Peer, Respond
+from herenow.server.listening import bind, listen
 from herenow.server.timers import TimerWheel
 from herenow.server.writes import Writes
 
@@ -129,13 +131,13 @@ class Port:
             "closed": self.closed.append,
         } | self._settings
         self.context = FrontContext(**settings)  # type: ignore[arg-type]
-        listening = loop.create_server(lambda: Front(self.context), "127.0.0.1", 0)
-        server = cast("asyncio.Server", loop.run_until_complete(listening))
-        self.listening = server.sockets[0]
+        sockets = loop.run_until_complete(bind("127.0.0.1", 0))
+        listener = loop.run_until_complete(listen(sockets, partial(Front, self.context)))
+        self.listening = sockets[0]
         self.number = self.listening.getsockname()[1]
         self._ready.set()
         loop.run_forever()
-        server.close()
+        listener.close()
         for front in list(self.context.fronts):
             front.abort()
         loop.run_until_complete(asyncio.sleep(0))

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from herenow.server.connection import Connection
 from herenow.server.counters import Counters
 from herenow.server.front import Front, FrontContext
 from herenow.server.hub import Hub
+from herenow.server.listening import Listener, bind, listen
 from herenow.server.node import Node, NodeSettings
 from herenow.server.timers import TimerWheel
 from herenow.server.writes import Writes
@@ -129,12 +131,12 @@ class Serving:
         )
         self.clients: list[Client] = []
         self.port = 0
-        self._server: asyncio.Server
+        self._listener: Listener
 
     async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Front(self.context), "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        sockets = await bind("127.0.0.1", 0)
+        self.port = sockets[0].getsockname()[1]
+        self._listener = await listen(sockets, partial(Front, self.context))
 
     async def stop(self) -> None:
         """Close every client; a connection that outlives its client is an error."""
@@ -143,12 +145,11 @@ class Serving:
         try:
             await eventually(lambda: self.open_sockets == 0)
         finally:
-            self._server.close()
+            self._listener.close()
             self.timers.stop()
             for hub in self.node.hubs():
                 for connection in list(hub.connections.values()):
                     connection._transport.abort()
-        await self._server.wait_closed()
 
     @property
     def hub(self) -> Hub:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -126,8 +127,9 @@ async def test_a_roster_larger_than_the_limit_reaches_who_reads(
         slow = await started.connect(receive_buffer=SMALL_BUFFER)
         await slow.expect_established()
         connection = started.connection(slow)
-        kernel = connection._transport.get_extra_info("socket")
-        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+        descriptor = connection._transport.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(descriptor)) as kernel:
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
         await slow.subscribe("presence-full", "last")
         await eventually(lambda: len(started.hub.channels) == 1)
         limit = started.node.settings.write_buffer_bytes

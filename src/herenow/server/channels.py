@@ -14,7 +14,8 @@ from herenow.cluster.base import ANNOUNCE_EVERY_CHANGE_UP_TO, Announcement, Refu
 from herenow.protocol import messages
 from herenow.protocol.names import ChannelKind
 from herenow.protocol.websocket import text_frame
-from herenow.server.delivery import Batch, Outgoing, Write
+from herenow.server.delivery import Batch, Outgoing
+from herenow.server.writers import Writers, make_writers
 from herenow.webhooks.events import SubscriptionCount
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Channel:
         self.kind = kind
         self.subscribers: dict[Connection, int] = {}
         self.last_joined = 0
-        self._writers: list[Write] | None = None
+        self._writers: Writers | None = None
         self.joining = 0
         self.newest: bytes | None = None
         self._sequence = 0
@@ -90,8 +91,8 @@ class Channel:
     def add(self, connection: Connection) -> None:
         """Make *connection* a subscriber of whatever arises from now on."""
         self.subscribers[connection] = self.last_joined = self._sequence
-        if self._writers is not None:
-            self._writers.append(connection.write)
+        if self._writers is not None and not self._writers.add(connection):
+            self._writers = None
         self.hub.ledger.count(self.hub.app.id, self.name, len(self.subscribers))
 
     def remove(self, connection: Connection) -> None:
@@ -102,10 +103,10 @@ class Channel:
         self.hub.ledger.count(self.hub.app.id, self.name, len(self.subscribers))
 
     @property
-    def writers(self) -> list[Write]:
+    def writers(self) -> Writers:
         """How to write to each of the ``subscribers``, in their order."""
         if self._writers is None:
-            self._writers = [connection.write for connection in self.subscribers]
+            self._writers = make_writers(self.subscribers)
         return self._writers
 
     def rewire(self) -> None:

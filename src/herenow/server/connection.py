@@ -28,12 +28,13 @@ from herenow.protocol.websocket import (
 from herenow.server import commands, subscriptions
 from herenow.server.backlog import Backlog
 from herenow.server.compression import Deflate
-from herenow.server.delivery import Write
 from herenow.server.front import Peer
 from herenow.server.hub import Hub
 from herenow.server.inbox import Inbox
 from herenow.server.liveness import Liveness
 from herenow.server.refusing import CLOSING_SECONDS
+from herenow.server.streams import Stream
+from herenow.server.writers import Write
 
 if TYPE_CHECKING:
     from herenow.server.node import Node
@@ -138,6 +139,14 @@ class Connection(asyncio.Protocol):
     @property
     def transport(self) -> asyncio.Transport:
         return self._transport
+
+    @property
+    def direct_stream(self) -> Stream | None:
+        """Its stream, if whatever it is sent goes there as it is."""
+        stream = self._transport
+        if isinstance(stream, Stream) and self.write == stream.write:
+            return stream
+        return None
 
     @property
     def inbox(self) -> Inbox:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +25,6 @@ APART_DIVISOR: Final = 16
 QUEUE_SHARE: Final = 4
 
 Receiver = tuple["Connection", int]
-Write = Callable[[bytes], None]
 
 
 class Outgoing(NamedTuple):
@@ -90,7 +89,8 @@ class Batch:
         start, end = self._position, self._position + max(1, int(SLICE / cost))
         self._position = end
         if self._alike and self._receivers is None:
-            self._write_alike(self.channel.writers[start : min(end, self._end)], counters)
+            written = self.channel.writers.write(start, min(end, self._end), self._blob, self._skip)
+            counters.messages_out += self._shared * written
         else:
             self._write(self._receivers_between(start, end), counters)
         if end >= self._end:
@@ -127,22 +127,6 @@ class Batch:
         receivers = self._kept_receivers()[start:end]
         # Who left gets nothing more, even if he is back: then he joined after these frames arose.
         return [item for item in receivers if subscribers.get(item[0]) == item[1]]
-
-    def _write_alike(self, writers: Collection[Write], counters: Counters) -> None:
-        """The same to everybody, except for the one connection that it does not concern."""
-        blob = self._blob
-        counters.messages_out += self._shared * len(writers)
-        if self._skip is None:
-            for write in writers:
-                write(blob)
-            return
-        # Nobody else has the same one, unless it is closing, like _skip, and is sent nothing.
-        skipped = self._skip.write
-        for write in writers:
-            if write is not skipped:
-                write(blob)
-            else:
-                counters.messages_out -= self._shared
 
     def _write(self, receivers: Collection[Receiver], counters: Counters) -> None:
         first, blob, apart, shared = self.first, self._blob, self._apart, self._shared

@@ -160,12 +160,15 @@ class Front(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, context: FrontContext, *, admitted: bool = False) -> None:
+    def __init__(
+        self, context: FrontContext, address: str | None = None, *, admitted: bool = False
+    ) -> None:
+        """*address*: who connected, if that is known before the connection is made."""
         self._context = context
         self._admitted = admitted
         self._connected = False
         self._parser: RequestParser | None = RequestParser(context.max_request_bytes)
-        self._address = ""
+        self._address = address or ""
         self._waiting: list[_Answer] = []
         self._held: deque[Request | Continue | BadRequest] | None = None
         self._upgrade: Request | None = None
@@ -186,7 +189,8 @@ class Front(asyncio.Protocol):
         context = self._context
         self._transport = cast("asyncio.Transport", transport)
         self._connected = True
-        self._address = peer_address(transport)
+        if not self._address:
+            self._address = peer_address(transport.get_extra_info("peername"))
         if not self._admitted and not context.admit(self._address):
             self._parser = None
             self._transport.abort()

@@ -7,7 +7,10 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
+
+from herenow.server import streams
 
 BACKLOG: Final = 4_096
 
@@ -19,22 +22,34 @@ class Listener(Protocol):
         """Accept no more; what was accepted stays."""
 
 
-class PlainListener:
-    """Hands every connection to a protocol of its own, without TLS."""
+MakeProtocol = Callable[[str | None], asyncio.Protocol]
+"""Makes the protocol of a connection from this address, if it is known already."""
+
+
+class LoopListener:
+    """Leaves accepting, and the connections, to the event loop."""
 
     def __init__(self, servers: list[asyncio.Server]) -> None:
         self._servers = servers
 
     @classmethod
-    async def start(
-        cls, sockets: list[socket.socket], make: Callable[[], asyncio.Protocol]
-    ) -> PlainListener:
+    async def start(cls, sockets: list[socket.socket], make: MakeProtocol) -> LoopListener:
         loop = asyncio.get_running_loop()
-        return cls([await loop.create_server(make, sock=one, backlog=BACKLOG) for one in sockets])
+        make_protocol = partial(make, None)
+        return cls(
+            [await loop.create_server(make_protocol, sock=one, backlog=BACKLOG) for one in sockets]
+        )
 
     def close(self) -> None:
         for server in self._servers:
             server.close()
+
+
+async def listen(sockets: list[socket.socket], make: MakeProtocol) -> Listener:
+    """Hand every connection to a protocol of its own, without TLS."""
+    if streams.AVAILABLE:
+        return streams.Streams(sockets, make, BACKLOG)
+    return await LoopListener.start(sockets, make)
 
 
 async def bind(host: str, port: int) -> list[socket.socket]:

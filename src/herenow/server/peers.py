@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -32,9 +31,8 @@ class Peer(NamedTuple):
 _peer: Final = lru_cache(maxsize=1024)(Peer)
 
 
-def peer_address(transport: asyncio.BaseTransport) -> str:
-    """The address at the other end of *transport*; empty for a Unix socket."""
-    name = transport.get_extra_info("peername")
+def peer_address(name: object) -> str:
+    """The address in a peer's *name*, as ``accept`` gives it; empty for a Unix socket."""
     if not isinstance(name, tuple):
         return ""
     address: str = name[0]

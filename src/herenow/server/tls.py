@@ -16,6 +16,7 @@ from typing import Final
 
 from herenow.server.front import Front, FrontContext
 from herenow.server.listening import BACKLOG
+from herenow.server.peers import peer_address
 
 SHUTDOWN_SECONDS: Final = 2.0
 ACCEPT_AGAIN_SECONDS: Final = 0.1
@@ -68,19 +69,20 @@ class TlsListener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, address = await loop.sock_accept(listening)
+                accepted, name = await loop.sock_accept(listening)
             except OSError as error:
                 log.warning("a connection could not be accepted: %s", error)
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
-            if not self._context.admit(address[0]):
+            address = peer_address(name)
+            if not self._context.admit(address):
                 accepted.close()
-                self._context.closed(address[0])
+                self._context.closed(address)
                 continue
-            front = Front(self._context, admitted=True)
+            front = Front(self._context, address, admitted=True)
             handshake = asyncio.create_task(self._shake_hands(accepted, front))
             self._handshakes.add(handshake)
-            handshake.add_done_callback(partial(self._end, accepted, address[0], front))
+            handshake.add_done_callback(partial(self._end, accepted, address, front))
 
     async def _shake_hands(self, accepted: socket.socket, front: Front) -> None:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)

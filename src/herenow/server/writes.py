@@ -2,6 +2,7 @@
 
 A write wakes whoever waits for it, and that costs more than the write itself. A client that has
 many requests under way, or several on one machine, are woken once for all the answers of a turn.
+A stream does that by itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Final
+
+from herenow.server.streams import Stream
 
 MAX_WAITING_BYTES: Final = 65_536
 
@@ -25,6 +28,9 @@ class Writes:
 
     def add(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write *data* at the end of this turn; who writes otherwise, or closes, flushes first."""
+        if isinstance(transport, Stream):
+            transport.write(data)
+            return
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append((transport, data))
