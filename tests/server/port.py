@@ -84,6 +84,7 @@ class Echo(asyncio.Protocol):
     def __init__(self, port: Port, transport: asyncio.Transport, request: Request) -> None:
         self._port = port
         self._transport = transport
+        port.websockets.append(transport)
         transport.write(b"<%b>" % request.path.encode())
 
     def data_received(self, data: bytes) -> None:
@@ -101,6 +102,7 @@ class Port:
         self.admitted: list[str] = []
         self.closed: list[str] = []
         self.admits = True
+        self.websockets: list[asyncio.Transport] = []
         self.websockets_lost = 0
         self.upgrade_fails = False
         self.number = 0
@@ -140,6 +142,8 @@ class Port:
         listener.close()
         for front in list(self.context.fronts):
             front.abort()
+        for websocket in self.websockets:
+            websocket.abort()
         loop.run_until_complete(asyncio.sleep(0))
         timers.stop()
         loop.close()

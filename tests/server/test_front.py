@@ -461,6 +461,23 @@ def test_an_idle_connection_is_closed() -> None:
         assert client.read_to_end() == b""
 
 
+@pytest.mark.parametrize("ends_its_side", [False, True])
+def test_who_does_not_read_the_last_of_its_answer_is_dropped(ends_its_side: bool) -> None:
+    """Too little waits for it to count as stalled; closing would wait for ever."""
+    with running_port(keep_alive_seconds=0.2, head_timeout_seconds=0.2) as port:
+        port.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        with Client(port, receive_buffer=4_096) as client:
+            client.send_bytes(get("/later/1"))
+            port.answer("/later/1", Response(200, b"x" * 50_000))
+            eventually(
+                lambda: any(item._transport.get_write_buffer_size() for item in port.context.fronts)
+            )
+            assert not any(item._stalled for item in port.context.fronts)
+            if ends_its_side:
+                client.socket.shutdown(socket.SHUT_WR)
+            eventually(lambda: port.closed == ["127.0.0.1"])
+
+
 def test_a_connection_in_use_is_kept_beyond_its_timeouts() -> None:
     with (
         running_port(keep_alive_seconds=1, head_timeout_seconds=1) as port,

@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
     def direct_stream(self) -> Stream | None:
         """Its stream, if whatever it is sent goes there as it is."""
         stream = self._transport
-        if isinstance(stream, Stream) and self.write == stream.write:
+        if isinstance(stream, Stream) and self.write == stream.write and not stream.is_closing():
             return stream
         return None
 

@@ -471,8 +471,12 @@ class Front(asyncio.Protocol):
             self._transport.abort()
         elif self._unfinished:
             self._time_out()
+        elif self._transport.is_closing():
+            # What it has not read by now it does not get.
+            self._transport.abort()
         else:
             self._close()
+            self._arm(context.head_timeout)
 
     def _patience(self) -> float:
         """How long the present state may last."""

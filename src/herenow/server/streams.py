@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -20,9 +21,11 @@ from herenow.server.peers import peer_address
 
 AVAILABLE: Final = hasattr(select, "epoll")
 READ_BYTES: Final = 16_384
-MAX_EVENTS: Final = 1_024
+MAX_EVENTS: Final = 256
 ACCEPT_BURST: Final = 32
-ACCEPT_AGAIN_SECONDS: Final = 0.1
+ACCEPT_AGAIN_SECONDS: Final = 1.0
+# Other errors are about the one that would have been accepted.
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # What the event loop's own transports have.
 HIGH_WATER_BYTES: Final = 65_536
 LOW_WATER_DIVISOR: Final = 4
@@ -47,7 +50,8 @@ class Streams:
     """The sockets of one port: those that listen, and the connections accepted by them.
 
     What is written to a connection in one turn of the loop leaves together, at its end.
-    ``blocked`` are the descriptors whose kernel buffers are full.
+    ``blocked`` are the descriptors that nothing can be written to past their streams: the kernel's
+    buffers are full, or they are about to be closed.
     """
 
     def __init__(
@@ -71,11 +75,11 @@ class Streams:
 
     def add(self, descriptor: int, owner: Stream | _Listening) -> None:
         owners = self._owners
+        self.epoll.register(descriptor, _EPOLLIN)
         if descriptor >= len(owners):
             owners.extend([None] * (descriptor + 1 - len(owners)))
         owners[descriptor] = owner
         self._open += 1
-        self.epoll.register(descriptor, _EPOLLIN)
 
     def discard(self, descriptor: int) -> None:
         """Forget a descriptor that is about to be closed; with the last one all ends."""
@@ -88,13 +92,15 @@ class Streams:
     def _poll(self) -> None:
         owners = self._owners
         self._polling = True
-        for descriptor, events in self.epoll.poll(0, MAX_EVENTS):
-            owner = owners[descriptor]
-            if owner is not None:
-                owner.ready(events)
-        self._polling = False
-        if self._unflushed:
-            self.flush()
+        try:
+            for descriptor, events in self.epoll.poll(0, MAX_EVENTS):
+                owner = owners[descriptor]
+                if owner is not None:
+                    owner.ready(events)
+        finally:
+            self._polling = False
+            if self._unflushed:
+                self.flush()
 
     def queue(self, stream: Stream) -> None:
         """Have *stream* flushed at the end of this turn."""
@@ -124,9 +130,9 @@ class Streams:
                 if sent == size:
                     continue
             stream = self._owners[descriptor]
-            assert isinstance(stream, Stream)
-            stream.write(data[sent:])
-            stream.flush()
+            if isinstance(stream, Stream):
+                stream.write(data[sent:])
+                stream.flush()
 
 
 class _Listening:
@@ -152,16 +158,26 @@ class _Listening:
         for _ in range(ACCEPT_BURST):
             try:
                 accepted, name = self._socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
                 return
             except OSError as error:
-                log.warning("a connection could not be accepted: %s", error)
-                self._streams.epoll.unregister(self._socket.fileno())
-                self._streams.loop.call_later(ACCEPT_AGAIN_SECONDS, self._accept_again)
-                return
+                if error.errno in _SHORTAGES:
+                    log.warning("a connection could not be accepted: %s", error)
+                    self._pause()
+                    return
+                continue
             accepted.setblocking(False)
-            stream = Stream(self._streams, accepted.detach(), self._make(peer_address(name)))
-            stream.begin()
+            self._begin(accepted, self._make(peer_address(name)))
+
+    def _begin(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
+        stream = Stream(self._streams, accepted.fileno(), protocol)
+        self._streams.add(stream.descriptor, stream)
+        accepted.detach()
+        stream.begin()
+
+    def _pause(self) -> None:
+        self._streams.epoll.unregister(self._socket.fileno())
+        self._streams.loop.call_later(ACCEPT_AGAIN_SECONDS, self._accept_again)
 
     def _accept_again(self) -> None:
         if self._socket.fileno() >= 0:
@@ -176,7 +192,7 @@ class Stream(asyncio.Transport):
     """One connection.
 
     ``_unsent`` was written in this turn; or the kernel does not take it before the peer has read
-    more: then ``_BLOCKED`` is set.
+    more: then ``_BLOCKED`` is set. ``descriptor`` is -1 in the end.
     """
 
     __slots__ = ("_high", "_protocol", "_state", "_unsent", "descriptor", "streams")
@@ -191,7 +207,6 @@ class Stream(asyncio.Transport):
 
     def begin(self) -> None:
         assert self._protocol is not None
-        self.streams.add(self.descriptor, self)
         try:
             self._protocol.connection_made(self)
         except Exception as error:
@@ -209,6 +224,10 @@ class Stream(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         assert isinstance(protocol, asyncio.Protocol)
         self._protocol = protocol
+        if self._state & _PAUSED:
+            # Another one was told.
+            self._state &= ~_PAUSED
+            self._tell_how_much_waits()
 
     def is_closing(self) -> bool:
         return bool(self._state & _CLOSING)
@@ -266,9 +285,11 @@ class Stream(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """How many bytes the kernel does not take yet."""
-        return len(self._unsent) if self._state & _BLOCKED else 0
+        self.flush()
+        return len(self._unsent)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Have the protocol pause above *high* bytes; it resumes at a quarter of them."""
         self._high = HIGH_WATER_BYTES if high is None else high
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -383,7 +404,7 @@ class Stream(asyncio.Transport):
             return
         self._become(self._state & ~(_READING | _BLOCKED) | _CLOSING | _LOST)
         self._unsent = b""
-        self.streams.blocked.discard(self.descriptor)
+        self.streams.blocked.add(self.descriptor)
         self.streams.loop.call_soon(self._lost, error)
 
     def _lost(self, error: OSError | None) -> None:
@@ -393,6 +414,7 @@ class Stream(asyncio.Transport):
             protocol.connection_lost(error)
         finally:
             # Not before: as long as somebody may write to the descriptor it must not be another's.
+            self.streams.blocked.discard(self.descriptor)
             self.streams.discard(self.descriptor)
             os.close(self.descriptor)
             self.descriptor = -1

@@ -57,7 +57,7 @@ class _Direct:
 
 
 class _Each:
-    """Connections with a ``write`` of their own: over TLS, compressed, or behind."""
+    """Connections of which some have a ``write`` of their own: over TLS, compressed, or behind."""
 
     __slots__ = ("_writes",)
 
