@@ -159,7 +159,7 @@ class Server:
         with _port_errors(server.host, server.port, "--port"):
             sockets = await bind(server.host, server.port)
             if self._certificate is None:
-                self._listener = await listen(sockets, self._make_front)
+                self._listener = await listen(sockets, partial(Front, self._context))
             else:
                 self._listener = TlsListener(sockets, self._certificate, self._context)
             port = sockets[0].getsockname()[1]
@@ -179,9 +179,6 @@ class Server:
             f"herenow ready public={scheme}://{_in_url(server.host)}:{port}"
             f" admin=http://{_in_url(admin.host)}:{admin_port}"
         )
-
-    def _make_front(self, address: str | None) -> Front:
-        return Front(self._context, address)
 
     def reload_tls(self) -> None:
         """Read the certificate again, for connections from now on."""

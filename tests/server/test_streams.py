@@ -102,13 +102,23 @@ async def opened(host: str = "127.0.0.1") -> AsyncIterator[Port]:
         assert all(made.stream.descriptor == -1 for made in port.made)
 
 
-async def read_all(client: socket.socket) -> bytes:
-    """Read until the server ends its side."""
+@contextlib.asynccontextmanager
+async def connected(host: str = "127.0.0.1") -> AsyncIterator[tuple[Port, socket.socket, Recorder]]:
+    """A port with one connection, as its client and as its protocol see it."""
+    async with opened(host) as port:
+        client, made = await port.dial()
+        with client:
+            yield port, client, made
+
+
+async def read_all(client: socket.socket, *may_end_with: type[Exception]) -> bytes:
+    """Read until the server ends its side, or with one of these errors."""
     loop = asyncio.get_running_loop()
     received = b""
     async with asyncio.timeout(10):
-        while chunk := await loop.sock_recv(client, 65_536):
-            received += chunk
+        with contextlib.suppress(*may_end_with):
+            while chunk := await loop.sock_recv(client, 65_536):
+                received += chunk
     return received
 
 
@@ -122,99 +132,74 @@ async def read(client: socket.socket, size: int) -> bytes:
 
 
 async def test_what_is_written_in_one_turn_arrives_in_its_order() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            for part in (b"one ", b"two ", b"three"):
-                made.stream.write(part)
-            assert await read(client, 13) == b"one two three"
+    async with connected() as (_, client, made):
+        for part in (b"one ", b"two ", b"three"):
+            made.stream.write(part)
+        assert await read(client, 13) == b"one two three"
 
 
 async def test_closing_sends_what_was_written_however_large_it_is() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            made.stream.write(b"x" * LARGE)
-            made.stream.close()
-            made.stream.write(b"too late")
-            assert len(await read_all(client)) == LARGE
-            await eventually(lambda: made.told[-1] == "lost")
+    async with connected() as (_, client, made):
+        made.stream.write(b"x" * LARGE)
+        made.stream.close()
+        made.stream.write(b"too late")
+        assert len(await read_all(client)) == LARGE
+        await eventually(lambda: made.told[-1] == "lost")
 
 
 async def test_ending_one_side_sends_what_was_written_and_still_reads() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            made.stream.write(b"x" * LARGE)
-            made.stream.write_eof()
-            assert len(await read_all(client)) == LARGE
-            await asyncio.get_running_loop().sock_sendall(client, b"goodbye")
-            await eventually(lambda: made.received == b"goodbye")
+    async with connected() as (_, client, made):
+        made.stream.write(b"x" * LARGE)
+        made.stream.write_eof()
+        assert len(await read_all(client)) == LARGE
+        await asyncio.get_running_loop().sock_sendall(client, b"goodbye")
+        await eventually(lambda: made.received == b"goodbye")
 
 
 async def test_a_client_that_ended_its_side_may_still_be_answered() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
+    async with connected() as (_, client, made):
         made.answers = True
-        with client:
-            client.shutdown(socket.SHUT_WR)
-            await eventually(lambda: made.told == ["end"])
-            # Once the end was read there is nothing that could be read again.
-            made.stream.resume_reading()
-            made.stream.write(b"answer")
-            assert await read(client, 6) == b"answer"
-            made.stream.close()
-            assert await read_all(client) == b""
+        client.shutdown(socket.SHUT_WR)
+        await eventually(lambda: made.told == ["end"])
+        # Once the end was read there is nothing that could be read again.
+        made.stream.resume_reading()
+        made.stream.write(b"answer")
+        assert await read(client, 6) == b"answer"
+        made.stream.close()
+        assert await read_all(client) == b""
         await eventually(lambda: made.told == ["end", "lost"])
 
 
 async def test_a_client_that_ended_its_side_is_closed_unless_it_is_to_be_answered() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            client.shutdown(socket.SHUT_WR)
-            assert await read_all(client) == b""
+    async with connected() as (_, client, made):
+        client.shutdown(socket.SHUT_WR)
+        assert await read_all(client) == b""
         await eventually(lambda: made.told == ["end", "lost"])
 
 
 async def test_aborting_does_not_wait_for_who_does_not_read() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            made.stream.write(b"x" * LARGE)
-            await eventually(lambda: made.stream.get_write_buffer_size() > HIGH_WATER_BYTES)
-            made.stream.close()
-            made.stream.abort()
-            await eventually(lambda: made.told == ["pause", "lost"])
-            assert len(await read_all_until_reset(client)) < LARGE
-
-
-async def read_all_until_reset(client: socket.socket) -> bytes:
-    """What arrives before the server ends its side or cuts the connection off."""
-    loop = asyncio.get_running_loop()
-    received = b""
-    async with asyncio.timeout(10):
-        with contextlib.suppress(ConnectionResetError):
-            while chunk := await loop.sock_recv(client, 65_536):
-                received += chunk
-    return received
+    async with connected() as (_, client, made):
+        made.stream.write(b"x" * LARGE)
+        await eventually(lambda: made.stream.get_write_buffer_size() > HIGH_WATER_BYTES)
+        made.stream.close()
+        made.stream.abort()
+        await eventually(lambda: made.told == ["pause", "lost"])
+        assert len(await read_all(client, ConnectionResetError)) < LARGE
 
 
 async def test_nothing_is_read_while_reading_is_paused() -> None:
     loop = asyncio.get_running_loop()
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            made.stream.pause_reading()
-            made.stream.pause_reading()
-            await loop.sock_sendall(client, b"hello")
-            other, answered = await port.dial()
-            with other:
-                await loop.sock_sendall(other, b"later")
-                await eventually(lambda: answered.received == b"later")
-            assert made.received == b""
-            made.stream.resume_reading()
-            await eventually(lambda: made.received == b"hello")
+    async with connected() as (port, client, made):
+        made.stream.pause_reading()
+        made.stream.pause_reading()
+        await loop.sock_sendall(client, b"hello")
+        other, answered = await port.dial()
+        with other:
+            await loop.sock_sendall(other, b"later")
+            await eventually(lambda: answered.received == b"later")
+        assert made.received == b""
+        made.stream.resume_reading()
+        await eventually(lambda: made.received == b"hello")
 
 
 async def test_a_client_that_is_lost_while_reading_is_paused_costs_nothing_until_it_goes_on(
@@ -255,7 +240,7 @@ async def test_a_protocol_that_fails_loses_its_own_connection_only() -> None:
             with first, second:
                 await loop.sock_sendall(first, b"?")
                 await loop.sock_sendall(second, b"hello")
-                assert await read_all_until_reset(first) == b""
+                assert await read_all(first, ConnectionResetError) == b""
                 await eventually(lambda: healthy.received == b"hello")
         assert [type(report["exception"]) for report in reports] == [RuntimeError]
         assert failing.told == ["lost"]
@@ -292,32 +277,28 @@ async def test_who_is_behind_gets_everything_in_order_and_holds_nobody_up() -> N
 
 
 async def test_who_is_cut_off_gets_nothing_after_half_a_frame() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            made.stream.write(b"x" * LARGE)
-            await eventually(lambda: made.stream.get_write_buffer_size() > 0)
-            made.stream.abort()
-            # Now there is room, and the connection is not closed before the next turn.
-            received = client.recv(LARGE)
-            port.streams.write_to_each([made.stream.descriptor], b"y")
-            received += await read_all_until_reset(client)
-            assert received == b"x" * len(received)
+    async with connected() as (port, client, made):
+        made.stream.write(b"x" * LARGE)
+        await eventually(lambda: made.stream.get_write_buffer_size() > 0)
+        made.stream.abort()
+        # Now there is room, and the connection is not closed before the next turn.
+        received = client.recv(LARGE)
+        port.streams.write_to_each([made.stream.descriptor], b"y")
+        received += await read_all(client, ConnectionResetError)
+        assert received == b"x" * len(received)
 
 
 async def test_who_has_a_connection_next_is_told_that_its_client_is_behind() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            made.stream.write(b"x" * LARGE)
-            await eventually(lambda: made.told == ["pause"])
-            following = Recorder(made.address)
-            made.stream.set_protocol(following)
-            assert following.told == ["pause"]
-            await read(client, LARGE)
-            await eventually(lambda: following.told == ["pause", "resume"])
-            made.stream.set_protocol(made)
-            assert made.told == ["pause"]
+    async with connected() as (_, client, made):
+        made.stream.write(b"x" * LARGE)
+        await eventually(lambda: made.told == ["pause"])
+        following = Recorder(made.address)
+        made.stream.set_protocol(following)
+        assert following.told == ["pause"]
+        await read(client, LARGE)
+        await eventually(lambda: following.told == ["pause", "resume"])
+        made.stream.set_protocol(made)
+        assert made.told == ["pause"]
 
 
 async def test_who_is_lost_is_passed_over_when_many_are_written_to() -> None:
@@ -352,13 +333,11 @@ async def test_accepting_goes_on_when_descriptors_were_short(
 
 
 async def test_small_frames_are_not_held_back() -> None:
-    async with opened() as port:
-        client, made = await port.dial()
-        with client:
-            option = made.stream.get_extra_info("socket").getsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 4
-            )
-            assert struct.unpack("i", option) == (1,)
+    async with connected() as (_, _, made):
+        option = made.stream.get_extra_info("socket").getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 4
+        )
+        assert struct.unpack("i", option) == (1,)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -369,10 +348,8 @@ async def test_the_address_of_a_client_is_known(host: str) -> None:
         ).close()
     except OSError:
         pytest.skip(f"this machine has no {host}")
-    async with opened(host) as port:
-        client, made = await port.dial()
-        with client:
-            assert made.address == host
+    async with connected(host) as (_, _, made):
+        assert made.address == host
 
 
 async def test_who_is_here_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,14 +33,13 @@ from herenow.server.hub import Hub
 from herenow.server.inbox import Inbox
 from herenow.server.liveness import Liveness
 from herenow.server.refusing import CLOSING_SECONDS
-from herenow.server.streams import Stream
+from herenow.server.streams import HIGH_WATER_BYTES, Stream
 from herenow.server.writers import Write
 
 if TYPE_CHECKING:
     from herenow.server.node import Node
     from herenow.server.timers import Timer
 
-HIGH_WATER_BYTES: Final = 65_536
 BACKLOG_CHECK_SECONDS: Final = 0.5
 READ_SLICE_BYTES: Final = 4_096
 # A hundred bytes may inflate to the largest message.

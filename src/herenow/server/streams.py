@@ -26,7 +26,7 @@ ACCEPT_BURST: Final = 32
 ACCEPT_AGAIN_SECONDS: Final = 1.0
 # Other errors are about the one that would have been accepted.
 _SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# What the event loop's own transports have.
+# Above it a client counts as behind; also what the event loop's transports have.
 HIGH_WATER_BYTES: Final = 65_536
 LOW_WATER_DIVISOR: Final = 4
 
@@ -120,15 +120,13 @@ class Streams:
             self.flush()
         write, blocked, size = os.write, self.blocked, len(data)
         for descriptor in descriptors:
-            sent = 0
-            if descriptor not in blocked:
-                try:
-                    sent = write(descriptor, data)
-                except OSError:
-                    # What it is shows when it is tried once more.
-                    sent = 0
-                if sent == size:
-                    continue
+            try:
+                sent = 0 if descriptor in blocked else write(descriptor, data)
+            except OSError:
+                # What it is shows when it is tried once more.
+                sent = 0
+            if sent == size:
+                continue
             stream = self._owners[descriptor]
             if isinstance(stream, Stream):
                 stream.write(data[sent:])
@@ -375,10 +373,7 @@ class Stream(asyncio.Transport):
         if self._state & (_CLOSING | _ENDING):
             return
         self._state |= _ENDING
-        if not self._unsent:
-            self._end()
-        elif not self._state & _BLOCKED:
-            self._send()
+        self._finish()
 
     def _end(self) -> None:
         # The peer may have gone meanwhile, which is seen when it is read from.
@@ -389,10 +384,14 @@ class Stream(asyncio.Transport):
         if self._state & _CLOSING:
             return
         self._become(self._state & ~_READING | _CLOSING)
-        if not self._unsent:
-            self._lose(None)
-        elif not self._state & _BLOCKED:
-            self._send()
+        self._finish()
+
+    def _finish(self) -> None:
+        """Do what follows once everything is sent: now, or when it is."""
+        if self._unsent:
+            self.flush()
+        else:
+            self._sent_all()
 
     def abort(self) -> None:
         """Close at once; what was written before this turn and has not left is lost."""
