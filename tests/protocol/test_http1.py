@@ -405,6 +405,86 @@ def test_a_websocket_upgrade_comes_with_the_frames_behind_it() -> None:
     assert upgrade.rest == b"\x81\x00"
 
 
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+OTHER_KEY = b"AAECAwQFBgcICQoLDA0ODw=="
+
+
+def handshake(key: bytes, *fields: bytes) -> bytes:
+    return b"".join([HANDSHAKE.replace(KEY, key), *(field + b"\r\n" for field in fields), b"\r\n"])
+
+
+def test_an_upgrade_means_the_same_the_second_time() -> None:
+    """Whatever of the handshakes before is remembered, the key is that of the handshake itself."""
+    parse(handshake(KEY))
+    (upgrade,) = parse(handshake(OTHER_KEY))
+    assert isinstance(upgrade, WebSocketUpgrade)
+    (fresh,) = parse(handshake(OTHER_KEY, b"X-Fresh: 1"))
+    assert isinstance(fresh, WebSocketUpgrade)
+    expected = {**fresh.request.headers, "sec-websocket-key": OTHER_KEY.decode()}
+    del expected["x-fresh"]
+    assert upgrade.request.headers == expected
+    assert upgrade.request == Request(
+        "GET",
+        fresh.request.target,
+        "/app/herenow-key",
+        "protocol=7",
+        upgrade.request.headers,
+        "1.1",
+        fresh.request.keep_alive,
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(b"", b"x", KEY + b"x", KEY[:-1], KEY[:-1] + b"A", b" " * 24, b"=" * 24, b"A" * 24),
+        *(KEY[:5] + bytes([byte]) + KEY[6:] for byte in b"\0\r\n -_\x7f\x80\xff"),
+        *(KEY[:10] + b"\r\nX-Injected:" + KEY[:1], KEY[:-2] + b"\r\n", KEY + b"\r\nx" + KEY[:20]),
+    ],
+)
+def test_a_bad_key_is_refused_the_second_time_too(key: bytes) -> None:
+    parse(handshake(KEY))
+    (refused,) = parse(handshake(key))
+    assert isinstance(refused, BadRequest)
+    assert refused == parse(handshake(key, b"X-Fresh: 2"))[0]
+
+
+@pytest.mark.parametrize(
+    "field", [b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: " + OTHER_KEY, b"Host: other"]
+)
+def test_a_repeated_line_is_refused_the_second_time_too(field: bytes) -> None:
+    for key in (KEY, OTHER_KEY):
+        parse(handshake(key))
+        assert isinstance(parse(handshake(key, field))[0], BadRequest)
+        assert isinstance(parse(handshake(key + b"\r\n" + field))[0], BadRequest)
+
+
+@pytest.mark.parametrize("field", [b"Sec-WebSocket-Key:%b", b"sec-websocket-key: %b"])
+@pytest.mark.parametrize("after", [b"", b" "])
+def test_a_key_may_be_written_in_other_ways(field: bytes, after: bytes) -> None:
+    for key in (KEY, OTHER_KEY):
+        line = b"Sec-WebSocket-Key: " + KEY
+        (upgrade,) = parse(HANDSHAKE.replace(line, field % key + after) + b"\r\n")
+        assert isinstance(upgrade, WebSocketUpgrade)
+        assert upgrade.request.headers["sec-websocket-key"] == key.decode()
+
+
+def test_what_a_handshake_shows_of_itself_is_its_own() -> None:
+    """Heads that differ in anything but the key are different heads."""
+    for number in range(1_000):
+        fields = (
+            b"Cookie: a=%d" % number,
+            b"Authorization: b%d" % number,
+            b"X-Number: %d" % number,
+        )
+        for field in fields:
+            name, _, value = field.decode().partition(": ")
+            for key in (KEY, OTHER_KEY):
+                (upgrade,) = parse(handshake(key, field))
+                assert isinstance(upgrade, WebSocketUpgrade)
+                assert upgrade.request.headers[name.lower()] == value
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

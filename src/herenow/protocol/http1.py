@@ -22,14 +22,18 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADER_LINES: Final = 100
 WEBSOCKET_SUBPROTOCOL: Final = "pusher-channels-protocol-7"
 
-# Header lines that a client repeats on its connection are remembered up to this length.
+# Header lines that a client repeats on its connection are remembered up to this length, and so are
+# the heads of upgrades.
 _MAX_KNOWN_BYTES: Final = 1_024
+_MAX_KNOWN_UPGRADES: Final = 256
 
 _VERSIONS: Final = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
 _SCHEMES: Final = ("http://", "https://", "ws://", "wss://")
 # httptools refuses raw UTF-8 in a target, which curl sends: it is shown letters instead.
 _AS_ASCII: Final = bytes(range(128)) + b"x" * 128
 # The usual request line, of which httptools would say no more.
+_KEY_FIELD: Final = b"\r\nSec-WebSocket-Key: "
+_KEY_LENGTH: Final = 24
 _PLAIN_LINE: Final = re.compile(rb'(GET|POST) (/[!-"$-~]*) HTTP/1\.1')
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -96,6 +100,50 @@ class _Known(NamedTuple):
     lines: bytes
     headers: dict[str, str]
     keep_alive: bool
+
+
+class _Upgrades:
+    """Heads of upgrades that are good, each without its key.
+
+    What one program sends to open its connections differs in nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._requests: dict[bytes, Request] = {}
+
+    def recall(self, head: bytes) -> Request | None:
+        """The upgrade with that *head*; ``None`` if it is to be read and checked."""
+        rest, key = _cut_key(head)
+        known = self._requests.get(rest)
+        if known is None or not _is_websocket_key(key):
+            return None
+        headers = known.headers | {"sec-websocket-key": key.decode("ascii")}
+        return Request(
+            "GET", known.target, known.path, known.query, headers, "1.1", known.keep_alive
+        )
+
+    def remember(self, head: bytes, request: Request) -> None:
+        """Keep what the *request* of an upgrade says, unless something of it is secret."""
+        headers = request.headers
+        rest, key = _cut_key(head)
+        # It may be written in another way, or there may be a second, empty one.
+        is_plain = key.decode("latin-1") == headers["sec-websocket-key"]
+        if not is_plain or len(head) > _MAX_KNOWN_BYTES or _holds_credentials(headers):
+            return
+        if len(self._requests) >= _MAX_KNOWN_UPGRADES:
+            self._requests.clear()
+        self._requests[rest] = request
+
+
+def _cut_key(head: bytes) -> tuple[bytes, bytes]:
+    """The rest of an upgrade's *head*, and its key."""
+    before, field, after = head.partition(_KEY_FIELD)
+    return before + field + after[_KEY_LENGTH:], after[:_KEY_LENGTH]
+
+
+def _holds_credentials(headers: dict[str, str]) -> bool:
+    """Whether *headers* are to be kept no longer than their request."""
+    return "authorization" in headers or "cookie" in headers
 
 
 class RequestParser:
@@ -171,7 +219,12 @@ class RequestParser:
                 raise Refused(431, f"Request head is larger than {MAX_HEAD_BYTES} bytes")
             return start
         end += 4
-        request = self._read_head(data[start:end])
+        head = data[start:end]
+        if self._known is None and (request := _upgrades.recall(head)) is not None:
+            self._finished = True
+            events.append(WebSocketUpgrade(request, data[end:]))
+            return end
+        request = self._read_head(head)
         headers = request.headers
         self._frame(headers, request.version)
         has_body = self._chunks is not None or self._length > 0
@@ -179,6 +232,7 @@ class RequestParser:
             if has_body:
                 raise Refused(400, "A WebSocket upgrade has no body")
             check_websocket_upgrade(headers)
+            _upgrades.remember(head, request)
             self._finished = True
             events.append(WebSocketUpgrade(request, data[end:]))
         elif not has_body:
@@ -210,7 +264,7 @@ class RequestParser:
             raise
         if len(head) - line_end <= _MAX_KNOWN_BYTES and _PLAIN_LINE.fullmatch(head, 0, line_end):
             headers = request.headers
-            if not ("authorization" in headers or "cookie" in headers):
+            if not _holds_credentials(headers):
                 self._known = _Known(head[line_end:], headers, request.keep_alive)
         return request
 
@@ -364,12 +418,18 @@ def check_websocket_upgrade(headers: dict[str, str]) -> None:
             ("Sec-WebSocket-Version", "13"),
         )
         raise Refused(426, "Sec-WebSocket-Version must be 13", offer)
-    try:
-        key = binascii.a2b_base64(headers.get("sec-websocket-key", ""), strict_mode=True)
-    except ValueError:
-        key = b""
-    if len(key) != 16:
+    if not _is_websocket_key(headers.get("sec-websocket-key", "")):
         raise Refused(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+
+
+def _is_websocket_key(text: str | bytes) -> bool:
+    try:
+        return len(binascii.a2b_base64(text, strict_mode=True)) == 16
+    except ValueError:
+        return False
+
+
+_upgrades: Final = _Upgrades()
 
 
 def encode_upgrade(request: Request, extensions: str = "") -> bytes:
