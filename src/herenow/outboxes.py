@@ -15,7 +15,7 @@ from herenow.webhooks.counters import DeliveryCounters
 from herenow.webhooks.deliveries import Deliveries
 from herenow.webhooks.desk import Desk
 from herenow.webhooks.endpoints import Endpoints
-from herenow.webhooks.events import Event
+from herenow.webhooks.events import VOLATILE_NAMES, Event
 from herenow.webhooks.journal import Bounds, Outbox
 from herenow.webhooks.outbox import EmbeddedOutbox, OutboxSettings
 from herenow.webhooks.sending import HttpSender
@@ -50,8 +50,12 @@ class Webhooks:
         self.desk = Desk(self.endpoints, self.outbox, time.time, settings.retry_seconds)
 
     def emit(self, event: Event) -> None:
-        self._counts[type(event).__name__] += 1
-        self.outbox.emit(event)
+        kind = type(event)
+        self._counts[kind.__name__] += 1
+        name = VOLATILE_NAMES.get(kind)
+        # Others are kept in mind even if nobody wants them yet.
+        if name is None or self.endpoints.want(event.app, name):
+            self.outbox.emit(event)
 
 
 def _make_outbox(

@@ -13,7 +13,13 @@ from typing import Any, Final
 from herenow.apps.base import Key
 from herenow.protocol.messages import encode_json
 from herenow.protocol.signing import hex_digest
-from herenow.webhooks.events import CacheMiss, ClientEvent, SubscriptionCount, Volatile
+from herenow.webhooks.events import (
+    VOLATILE_NAMES,
+    CacheMiss,
+    ClientEvent,
+    SubscriptionCount,
+    Volatile,
+)
 from herenow.webhooks.facts import CHANNEL, event_names
 from herenow.webhooks.journal import Entry
 
@@ -22,13 +28,7 @@ USER_CHANNEL_PREFIX: Final = "#server-to-user-"
 
 def name_of(event: Volatile) -> str:
     """What *event* is called in a body and in the settings."""
-    match event:
-        case ClientEvent():
-            return "client_event"
-        case CacheMiss():
-            return "cache_miss"
-        case SubscriptionCount():
-            return "subscription_count"
+    return VOLATILE_NAMES[type(event)]
 
 
 def event_of(entry: Entry, *, user_info: bool = False) -> dict[str, Any]:

@@ -8,7 +8,8 @@ names start with ``#`` never appear here.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol
 
 from herenow.cluster.base import Occupancy, SubjectKind, Transition, TransitionKind
 
@@ -89,6 +90,13 @@ Event = (
 
 # These are never written down: what cannot be delivered while the process lives is lost.
 Volatile = ClientEvent | CacheMiss | SubscriptionCount
+
+# What they are called in a body and in the settings.
+VOLATILE_NAMES: Final[Mapping[type[Event], str]] = {
+    ClientEvent: "client_event",
+    CacheMiss: "cache_miss",
+    SubscriptionCount: "subscription_count",
+}
 
 
 class Sink(Protocol):
