@@ -196,10 +196,10 @@ async def test_a_failure_after_a_late_answer_is_answered(
 ) -> None:
     """Nobody waits for an answer that never comes."""
 
-    def fail(call: Call, body: object) -> None:
+    def fail(call: Call) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(Call, "answer", fail)
+    monkeypatch.setattr(Call, "done", fail)
     lateness.late = {"delivery"}
     answering = asyncio.create_task(late.trigger("cache-a", "e"))
     await eventually(lambda: lateness.waiting("delivery") == 1)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from herenow.cluster.base import (
     Announcement,
     Bus,
@@ -314,7 +316,7 @@ class BusEngine:
 
     def deliver(self, publication: Publication) -> None:
         # What is kept in the cache is for the bus alone.
-        self.delivered.append(publication._replace(data=b"", ttl=0))
+        self.delivered.append(msgspec.structs.replace(publication, data=b"", ttl=0))
 
     def missed(self, app: str, channel: str) -> None:
         self.missing.append((app, channel))

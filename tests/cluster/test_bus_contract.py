@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from cluster.engines import BusEngine
 from herenow.cluster.base import CachedEvent, Publication
 
@@ -24,7 +26,7 @@ def test_events_of_a_channel_keep_their_order(bus_engine: BusEngine) -> None:
     ]
     for publication in publications:
         if publication.cached:
-            publication = publication._replace(data=b'"x"', ttl=60)
+            publication = msgspec.structs.replace(publication, data=b'"x"', ttl=60)
         bus_engine.bus.publish((publication,), lambda published: None)
     bus_engine.settle()
     assert bus_engine.delivered == publications
@@ -41,7 +43,10 @@ def test_events_published_together_keep_their_order(bus_engine: BusEngine) -> No
         Publication("1", "x", b"4", sealed=True),
         Publication("1", "z", b"5"),
     ]
-    kept = [item._replace(data=b'"d"', ttl=9) if item.cached else item for item in publications]
+    kept = [
+        msgspec.structs.replace(item, data=b'"d"', ttl=9) if item.cached else item
+        for item in publications
+    ]
     bus_engine.publish(*kept)
     assert bus_engine.delivered == publications
     assert bus_engine.cached("1", "cache-y") == CachedEvent(b"3", b'"d"', 9)

@@ -470,9 +470,7 @@ def subscription_count_on_presence_channels() -> None:
 
 @fault(125)
 def trigger_answers_ok_true() -> None:
-    wrap(
-        Call, "answer", lambda original, self, body: original(self, body if body else {"ok": True})
-    )
+    wrap(Call, "done", lambda original, self: self.answer({"ok": True}))
 
 
 @fault(132)
@@ -522,7 +520,7 @@ def batch_published_up_to_the_first_error() -> None:
                 publications = [
                     api_events._publication(call.app, event, channel) for channel in event.channels
                 ]
-                api_events._publish(call, publications, lambda: None)
+                api_events._publish(call, 1, publications, lambda: None)
             raise
 
     wrap(api_events, "trigger_batch", trigger)

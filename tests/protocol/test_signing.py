@@ -25,6 +25,7 @@ from herenow.protocol.signing import (
     canonical_string,
     channel_string,
     hex_digest,
+    is_plainly_signed,
     parse_query,
     user_string,
     verify_auth,
@@ -224,6 +225,66 @@ def test_a_body_needs_its_md5() -> None:
     assert "body_md5" in refusal(signed(body=b"{}"), b"{ }")
     assert "body_md5" in refusal(signed(body=b"{}"), b"")
     assert "body_md5" in refusal(signed(changes={"body_md5": "é"}), b"{}")
+
+
+PUBLISH_PATH = "/apps/4711/events"
+PUBLISH_BODY = b'{"name":"e","channel":"c","data":"d"}'
+
+
+def publish_query(changes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The query of a publish as SDKs write it, signed as it stands."""
+    md5 = hashlib.md5(PUBLISH_BODY, usedforsecurity=False).hexdigest()
+    usual = {"auth_key": KEY, "auth_timestamp": str(NOW), "auth_version": "1.0", "body_md5": md5}
+    query = "&".join(f"{name}={value}" for name, value in {**usual, **changes}.items())
+    signature = hex_digest(SECRET, f"POST\n{PUBLISH_PATH}\n{query}")
+    return f"{query}&auth_signature={signature}"
+
+
+def is_plain(query: str, body: bytes = PUBLISH_BODY, method: str = "POST") -> bool:
+    return is_plainly_signed(method, PUBLISH_PATH, query, body, secret_of, NOW)
+
+
+def verifies(query: str) -> bool:
+    try:
+        verify_request("POST", PUBLISH_PATH, parse_query(query), PUBLISH_BODY, secret_of, NOW)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def test_what_sdks_publish_is_plainly_signed() -> None:
+    for offset in (-599, 0, 599):
+        assert is_plain(publish_query({"auth_timestamp": str(NOW + offset)}))
+    assert not is_plain(publish_query(), b"other")
+    assert not is_plain(publish_query(), method="PUT")
+    for offset in (-600, 600):
+        assert not is_plain(publish_query({"auth_timestamp": str(NOW + offset)}))
+    wrong = {"auth_key": "unknown", "auth_version": "2.0", "body_md5": "0" * 32}
+    for name, value in wrong.items():
+        assert not is_plain(publish_query({name: value}))
+
+
+def test_what_is_written_otherwise_is_not_plain_and_yet_may_hold() -> None:
+    for changes in ({"info": "user_count"}, {"auth_timestamp": f"0{NOW}"}):
+        assert verifies(publish_query(changes))
+    *parameters, signature = publish_query().split("&")
+    shuffled = "&".join([signature, *reversed(parameters)])
+    assert verifies(shuffled)
+    assert not is_plain(shuffled)
+    escaped = publish_query().replace("1.0", "1%2E0")
+    assert verifies(escaped)
+    assert not is_plain(escaped)
+
+
+@given(st.data())
+def test_nothing_is_plainly_signed_that_does_not_hold(data: st.DataObject) -> None:
+    query = publish_query()
+    begin = data.draw(st.integers(0, len(query)))
+    end = data.draw(st.integers(begin, min(len(query), begin + 3)))
+    put = data.draw(st.text("0af&=%+[]A\n é٣", max_size=3))
+    changed = query[:begin] + put + query[end:]
+    if is_plain(changed):
+        assert verifies(changed)
 
 
 @pytest.mark.parametrize("prefix", ["", "/live"])

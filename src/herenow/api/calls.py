@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 
 from herenow.apps.base import App
 from herenow.cluster.base import Done, Refusal
+from herenow.log import RateLimitedLog
 from herenow.protocol.http1 import EMPTY_OBJECT, Request, Response
 from herenow.protocol.messages import InvalidJSON, decode_json, encode_json
 from herenow.protocol.names import is_legal_channel_name
-from herenow.protocol.signing import Parameters
+from herenow.protocol.signing import Parameters, parse_query
 from herenow.server.hub import Hub
 from herenow.webhooks.desk import Desk
 
@@ -45,41 +46,63 @@ def unavailable() -> ApiError:
     return ApiError(503, "The cluster's engine does not answer: try again", retry_after=1)
 
 
-class Call:
-    """An authenticated call. ``names`` are the parts of its path that are not fixed."""
+def log_refusal(log: RateLimitedLog, error: ApiError, endpoint: str, app: str) -> None:
+    log.warning(f"call refused: {error.status}", detail=error.log, endpoint=endpoint, app=app)
 
-    __slots__ = ("desk", "hub", "names", "parameters", "refuse", "request", "respond")
+
+class Call:
+    """An authenticated call. ``names`` are the parts of its path that are not fixed.
+
+    It is answered by :meth:`answer` or :meth:`respond`, or refused: now, or when the engine has
+    answered. Each is counted under the name of its *endpoint*.
+    """
+
+    __slots__ = ("_endpoint", "_log", "_respond", "desk", "hub", "names", "request")
 
     def __init__(
         self,
         hub: Hub,
         desk: Desk,
         request: Request,
-        parameters: Parameters,
         names: tuple[str, ...],
+        endpoint: str,
         respond: Callable[[Response], None],
-        refuse: Callable[[ApiError], None],
+        log: RateLimitedLog,
     ) -> None:
         self.hub = hub
         self.desk = desk
         self.request = request
-        self.parameters = parameters
         self.names = names
-        self.respond = respond
-        self.refuse = refuse
+        self._endpoint = endpoint
+        self._respond = respond
+        self._log = log
 
     @property
     def app(self) -> App:
         return self.hub.app
 
+    @property
+    def parameters(self) -> Parameters:
+        """Those of the query, read anew each time."""
+        return parse_query(self.request.query)
+
+    def respond(self, response: Response) -> None:
+        self.hub.counters.api_calls[self._endpoint, response.status] += 1
+        self._respond(response)
+
+    def refuse(self, error: ApiError) -> None:
+        log_refusal(self._log, error, self._endpoint, self.app.id)
+        self.respond(error.response())
+
     def answer(self, body: dict[str, Any], *, complete: bool = True) -> None:
         """Answer 200 with *body* as JSON; what may be missing something says so in it."""
-        if complete and not body:
-            self.respond(EMPTY_OBJECT)
-            return
         if not complete:
             body = {**body, "complete": False}
         self.respond(Response(200, encode_json(body)))
+
+    def done(self) -> None:
+        """Answer that what was asked for has been done."""
+        self.respond(EMPTY_OBJECT)
 
     def then(self, step: Callable[[T], None]) -> Done[T | Refusal]:
         """What goes on with the engine's answer, now or later; without one the call is refused."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -26,7 +26,7 @@ _INFO: Final = frozenset({"user_count", "subscription_count"})
 Attributes = dict[str, object]
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """An event that passed every check; ``data`` is the JSON string token to send."""
 
     name: str
@@ -55,43 +55,45 @@ _batch_decoder: Final = msgspec.json.Decoder(_Batch)
 
 def trigger(call: Call) -> None:
     """``POST /apps/{id}/events``: one event to up to a hundred channels."""
-    limits = call.app.limits
-    event = _check(_read_trigger(call), limits)
-    publications = [_publication(call.app, event, channel) for channel in event.channels]
+    app = call.app
+    event = _check(_read_trigger(call), app.limits)
+    publications = [_publication(app, event, channel) for channel in event.channels]
+    if not event.info:
+        _publish(call, 1, publications, call.done)
+        return
 
     def published() -> None:
-        if event.info:
-            _ask_all(call, [(channel, event.info) for channel in event.channels], answer)
-        else:
-            call.answer({})
+        _ask_all(call, [(channel, event.info) for channel in event.channels], answer)
 
     def answer(attributes: list[Attributes], complete: bool) -> None:
         channels = dict(zip(event.channels, attributes, strict=True))
         call.answer({"channels": channels}, complete=complete)
 
-    call.spend(1, partial(_publish, call, publications, published))
+    _publish(call, 1, publications, published)
 
 
 def trigger_batch(call: Call) -> None:
     """``POST /apps/{id}/batch_events``: up to ten events; all of them, or none."""
-    events = _read_batch(call)
+    events, app = _read_batch(call), call.app
     publications: list[Publication] = []
+    last = None
     for event in events:
         (channel,) = event.channels
         # What is published on one channel and then on another arrives in that order.
-        sealed = not publications or publications[-1].channel != channel
-        publications.append(_publication(call.app, event, channel, sealed))
+        publications.append(_publication(app, event, channel, channel != last))
+        last = channel
+
+    if not any(event.info for event in events):
+        _publish(call, len(events), publications, call.done)
+        return
 
     def published() -> None:
-        if any(event.info for event in events):
-            _ask_all(call, [(event.channels[0], event.info) for event in events], answer)
-        else:
-            call.answer({})
+        _ask_all(call, [(event.channels[0], event.info) for event in events], answer)
 
     def answer(attributes: list[Attributes], complete: bool) -> None:
         call.answer({"batch": attributes}, complete=complete)
 
-    call.spend(len(events), partial(_publish, call, publications, published))
+    _publish(call, len(events), publications, published)
 
 
 def _read_batch(call: Call) -> list[Event]:
@@ -138,7 +140,7 @@ def trigger_raw(call: Call) -> None:
     def published() -> None:
         call.respond(Response(202, b""))
 
-    call.spend(1, partial(_publish, call, publications, published))
+    _publish(call, 1, publications, published)
 
 
 def _read_trigger(call: Call) -> _Body:
@@ -190,11 +192,12 @@ def _string(value: object, name: str) -> str:
 
 
 def _check(body: _Body, limits: Limits) -> Event:
-    if not body.name:
+    name = body.name
+    if not name:
         raise ApiError(400, "Expected name parameter to be a non-empty string")
-    if body.name.startswith("pusher"):
+    if name.startswith("pusher"):
         raise ApiError(400, "The 'pusher' namespace is reserved for internal usage")
-    if limits.max_event_name_length and len(body.name) > limits.max_event_name_length:
+    if limits.max_event_name_length and len(name) > limits.max_event_name_length:
         raise ApiError(
             400, f"Event name too long: allowed are {limits.max_event_name_length} characters"
         )
@@ -206,10 +209,11 @@ def _check(body: _Body, limits: Limits) -> Event:
         raise ApiError(
             400, f"Too many channels: {len(channels)}, allowed are {limits.max_event_channels}"
         )
+    longest = limits.max_channel_name_length
     for channel in channels:
-        if not is_legal_channel_name(channel, limits.max_channel_name_length):
+        if not is_legal_channel_name(channel, longest):
             raise ApiError(400, "Invalid channel name")
-    info = split_info(body.info)
+    info = split_info(body.info) if body.info else ()
     for attribute in info:
         if attribute not in _INFO:
             raise ApiError(
@@ -218,14 +222,16 @@ def _check(body: _Body, limits: Limits) -> Event:
             )
     # A malformed id is ignored, as an unknown one is.
     skip = body.socket_id if body.socket_id and is_socket_id(body.socket_id) else None
-    return Event(body.name, data, channels, skip, info)
+    return Event(name, data, channels, skip, info)
 
 
 def _channels(body: _Body) -> tuple[str, ...]:
     """Every channel that *body* names, once."""
-    channels = body.channels or []
-    if body.channel is not None:
-        channels = [*channels, body.channel]
+    channels, channel = body.channels, body.channel
+    if not channels:
+        return () if channel is None else (channel,)
+    if channel is not None:
+        channels = [*channels, channel]
     return tuple(dict.fromkeys(channels) if len(channels) > 1 else channels)
 
 
@@ -249,24 +255,27 @@ def _check_data(token: bytes, maximum: int) -> bytes:
 
 def _publication(app: App, event: Event, channel: str, sealed: bool = False) -> Publication:
     """*event* as *channel* gets it."""
-    name, data, _, skip, _ = event
-    payload = messages.event(name, data, channel)
+    data, skip = event.data, event.socket_id
+    payload = messages.event(event.name, data, channel)
     if not channel_kind(channel).cached:
         return Publication(app.id, channel, payload, skip, False, sealed)
     return Publication(app.id, channel, payload, skip, True, sealed, data, app.cache_ttl_seconds)
 
 
 def _publish(
-    call: Call, publications: Sequence[Publication], published: Callable[[], None]
+    call: Call, events: int, publications: Sequence[Publication], published: Callable[[], None]
 ) -> None:
-    """Publish all or none, and go on with *published* or refuse the call."""
+    """Publish all of so many *events* or none, and go on with *published* or refuse the call."""
 
     def done(delivered: bool) -> None:
         if not delivered:
             raise unavailable()
         published()
 
-    call.hub.bus.publish(publications, call.then(done))
+    def publish() -> None:
+        call.hub.bus.publish(publications, call.then(done))
+
+    call.spend(events, publish)
 
 
 def _ask_all(

@@ -9,15 +9,23 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from herenow.api import channels, events, users, webhooks
-from herenow.api.calls import ApiError, Call
+from herenow.api.calls import ApiError, Call, log_refusal
 from herenow.apps.base import App
 from herenow.log import RateLimitedLog
 from herenow.protocol.http1 import Request, Response
-from herenow.protocol.remembering import remembered
-from herenow.protocol.signing import InvalidSignature, Parameters, parse_query, verify_request
+from herenow.protocol.signing import (
+    InvalidSignature,
+    SecretOf,
+    is_plainly_signed,
+    parse_query,
+    verify_request,
+)
 from herenow.server.front import Handler, Peer, Respond
 from herenow.server.node import Node
 from herenow.webhooks.desk import Desk
+
+MAX_KNOWN: Final = 1024
+MAX_KNOWN_LENGTH: Final = 256
 
 Action = Callable[[Call], None]
 
@@ -75,8 +83,20 @@ class ApiRoutes:
         self._clock = clock
         self._prefix = node.settings.path_prefix
         self._log = RateLimitedLog(logging.getLogger("herenow.api"))
+        self._known: dict[tuple[str, str], Handler] = {}
 
     def find(self, method: str, path: str) -> Handler | Response:
+        known = self._known.get((method, path))
+        if known is not None:
+            return known
+        found = self._find(method, path)
+        if not isinstance(found, Response) and len(path) <= MAX_KNOWN_LENGTH:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[method, path] = found
+        return found
+
+    def _find(self, method: str, path: str) -> Handler | Response:
         if not path.startswith(self._prefix):
             return _NOT_FOUND
         found = _match(path[len(self._prefix) :])
@@ -104,52 +124,28 @@ class ApiRoutes:
         peer: Peer,
         respond: Respond,
     ) -> None:
-        calls = self._node.counters.api_calls
-
-        def counted(response: Response) -> None:
-            calls[endpoint.name, response.status] += 1
-            respond(response)
-
-        def refuse(error: ApiError) -> None:
-            self._log.warning(
-                f"call refused: {error.status}",
-                detail=error.log,
-                endpoint=endpoint.name,
-                app=app_id or "",
-            )
-            counted(error.response())
-
+        name = endpoint.name
         try:
-            parameters = parse_query(request.query)
-            app = self._authenticate(app_id, parameters, request, peer)
-            hub = self._node.hub(app)
-            action(Call(hub, self._desk, request, parameters, names, counted, refuse))
+            app = self._authenticate(app_id, request, peer)
         except ApiError as error:
-            refuse(error)
+            log_refusal(self._log, error, name, app_id or "")
+            response = error.response()
+            self._node.counters.api_calls[name, response.status] += 1
+            respond(response)
+            return
+        hub = self._node.hub(app)
+        call = Call(hub, self._desk, request, names, name, respond, self._log)
+        try:
+            action(call)
+        except ApiError as error:
+            call.refuse(error)
 
-    def _authenticate(
-        self, app_id: str | None, parameters: Parameters, request: Request, peer: Peer
-    ) -> App:
+    def _authenticate(self, app_id: str | None, request: Request, peer: Peer) -> App:
         apps = self._node.apps
-        if app_id is not None:
-            app = apps.by_id(app_id)
-        else:
-            key = parameters.get("auth_key")
-            app = apps.by_key(key) if isinstance(key, str) else None
+        app = apps.by_id(app_id) if app_id is not None else self._find_app(request)
         if app is None and not apps.complete:
             raise ApiError(503, "The app could not be looked up: try again", retry_after=1)
-        try:
-            verify_request(
-                request.method,
-                request.path,
-                parameters,
-                request.body,
-                app.secret_of if app is not None else _no_secret,
-                self._clock(),
-                self._prefix,
-            )
-        except InvalidSignature as error:
-            raise ApiError(401, str(error), log=error.reason) from None
+        self._check_signature(request, app.secret_of if app is not None else _no_secret)
         assert app is not None, "without an app no key has a secret"
         if app.id in self._node.settings.loopback_apps and not peer.loopback_direct:
             raise ApiError(
@@ -164,12 +160,26 @@ class ApiRoutes:
             raise ApiError(413, f"Request body too large: allowed are {maximum} bytes")
         return app
 
+    def _find_app(self, request: Request) -> App | None:
+        """The application that *request* is signed for, whose path names none."""
+        key = parse_query(request.query).get("auth_key")
+        return self._node.apps.by_key(key) if isinstance(key, str) else None
+
+    def _check_signature(self, request: Request, secret_of: SecretOf) -> None:
+        method, path, query, body = request.method, request.path, request.query, request.body
+        now = self._clock()
+        if is_plainly_signed(method, path, query, body, secret_of, now):
+            return
+        try:
+            verify_request(method, path, parse_query(query), body, secret_of, now, self._prefix)
+        except InvalidSignature as error:
+            raise ApiError(401, str(error), log=error.reason) from None
+
 
 def _no_secret(key: str) -> None:
     return None
 
 
-@remembered(1024, 256)
 def _match(path: str) -> Response | tuple[str | None, Endpoint | None, tuple[str, ...]]:
     """Match ``/apps/{id}/…`` and Python's ``/users/{id}/terminate_connections``."""
     match tuple(path.split("/")):

@@ -25,7 +25,7 @@ def terminate_connections(call: Call) -> None:
 def _answer(call: Call, told: bool) -> None:
     if not told:
         raise unavailable()
-    call.answer({})
+    call.done()
 
 
 def show_user(call: Call) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 Done = Callable[[T], None]
 
@@ -313,7 +315,7 @@ class Ledger(Protocol):
     def totals(self, app: str, done: Done[Totals | Refusal]) -> None: ...
 
 
-class Publication(NamedTuple):
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """An event on its way to every node.
 
     ``payload`` is the JSON of the whole event, ``skip`` the socket id that gets nothing.

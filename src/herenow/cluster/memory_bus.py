@@ -40,11 +40,12 @@ class MemoryBus(Bus):
         pass
 
     def publish(self, publications: Sequence[Publication], done: Done[bool]) -> None:
+        receiver = self._receiver
         for publication in publications:
             if publication.cached:
                 self._keep(publication)
-            if self._receiver is not None:
-                self._receiver.deliver(publication)
+            if receiver is not None:
+                receiver.deliver(publication)
         done(True)
 
     def _keep(self, publication: Publication) -> None:

@@ -95,11 +95,12 @@ Event = Request | WebSocketUpgrade | Continue | BadRequest
 
 
 class _Known(NamedTuple):
-    """The header lines of the request before, and what they say."""
+    """The header lines of the request before, and what they say; ``length`` is that of the body."""
 
     lines: bytes
     headers: dict[str, str]
     keep_alive: bool
+    length: int
 
 
 class _Upgrades:
@@ -219,8 +220,13 @@ class RequestParser:
                 raise Refused(431, f"Request head is larger than {MAX_HEAD_BYTES} bytes")
             return start
         end += 4
+        known, line_end = self._known, data.find(b"\r\n", start)
+        if known is not None and data[line_end:end] == known.lines:
+            line = _PLAIN_LINE.fullmatch(data, start, line_end)
+            if line is not None:
+                return self._receive_known(line, known, data, end, events)
         head = data[start:end]
-        if self._known is None and (request := _upgrades.recall(head)) is not None:
+        if known is None and (request := _upgrades.recall(head)) is not None:
             self._finished = True
             events.append(WebSocketUpgrade(request, data[end:]))
             return end
@@ -235,7 +241,10 @@ class RequestParser:
             _upgrades.remember(head, request)
             self._finished = True
             events.append(WebSocketUpgrade(request, data[end:]))
-        elif not has_body:
+            return end
+        if _PLAIN_LINE.fullmatch(data, start, line_end):
+            self._remember(data[line_end:end], request)
+        if not has_body:
             self._finished = not request.keep_alive
             events.append(request)
         else:
@@ -246,27 +255,38 @@ class RequestParser:
                 events.append(Continue())
         return end
 
-    def _read_head(self, head: bytes) -> Request:
-        line_end = head.find(b"\r\n")
-        known = self._known
-        if known is not None and head[line_end:] == known.lines:
-            line = _PLAIN_LINE.fullmatch(head, 0, line_end)
-            if line is not None:
-                target = line[2].decode()
-                path, _, query = target.partition("?")
-                return Request(
-                    line[1].decode(), target, path, query, known.headers, "1.1", known.keep_alive
-                )
+    @staticmethod
+    def _read_head(head: bytes) -> Request:
         try:
-            request = read_head(head)
+            return read_head(head)
         except Refused:
             _refuse_bare_line_feed(head)
             raise
-        if len(head) - line_end <= _MAX_KNOWN_BYTES and _PLAIN_LINE.fullmatch(head, 0, line_end):
-            headers = request.headers
-            if not _holds_credentials(headers):
-                self._known = _Known(head[line_end:], headers, request.keep_alive)
-        return request
+
+    def _remember(self, lines: bytes, request: Request) -> None:
+        """Keep the header *lines* of *request*, if nothing but a body follows from them."""
+        headers = request.headers
+        is_plain = self._chunks is None and "expect" not in headers and "upgrade" not in headers
+        if is_plain and len(lines) <= _MAX_KNOWN_BYTES and not _holds_credentials(headers):
+            self._known = _Known(lines, headers, request.keep_alive, self._length)
+
+    def _receive_known(
+        self, line: re.Match[bytes], known: _Known, data: bytes, end: int, events: list[Event]
+    ) -> int:
+        """Receive a request with header lines that are *known*, which end at *end*."""
+        method, target = line[1].decode(), line[2].decode()
+        path, _, query = target.partition("?")
+        _, headers, keep_alive, length = known
+        stop = end + length
+        is_whole = stop <= len(data)
+        body = data[end:stop] if is_whole else b""
+        request = Request(method, target, path, query, headers, "1.1", keep_alive, body)
+        if is_whole:
+            events.append(request)
+            self._finished = not keep_alive
+            return stop
+        self._request, self._length = request, length
+        return end
 
     def _frame(self, headers: dict[str, str], version: str) -> None:
         coding = headers.get("transfer-encoding")

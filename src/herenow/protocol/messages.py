@@ -10,9 +10,11 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
+
+from herenow.protocol.remembering import remembered
 
 EMPTY_DATA: Final = b'"{}"'
 EMPTY_INFO: Final = b"{}"
@@ -22,7 +24,7 @@ class InvalidJSON(ValueError):
     """Text that is not JSON, or nested too deeply to be read."""
 
 
-class ClientMessage(NamedTuple):
+class ClientMessage(msgspec.Struct, frozen=True, gc=False):
     """One event from a client. ``data`` is its JSON, ``None`` when absent or null."""
 
     event: str
@@ -82,6 +84,10 @@ def encode_json(value: object) -> bytes:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+# Names come again and again.
+_encode_name: Final = remembered(4096, 200)(encode_json)
 
 
 def compact_json(raw: bytes) -> bytes:
@@ -151,12 +157,9 @@ def decode_hash(data: bytes | None) -> dict[str, Any] | None:
 
 def event(name: str, data: bytes, channel: str | None = None, user_id: str | None = None) -> bytes:
     """``{"event":…,"channel":…,"data":…,"user_id":…}``; *data* is a JSON token."""
-    if channel is not None and user_id is None:
-        named = encode_json(name), encode_json(channel)
-        return b'{"event":%b,"channel":%b,"data":%b}' % (*named, data)
-    parts = [b'{"event":', encode_json(name)]
+    parts = [b'{"event":', _encode_name(name)]
     if channel is not None:
-        parts += (b',"channel":', encode_json(channel))
+        parts += (b',"channel":', _encode_name(channel))
     parts += (b',"data":', data)
     if user_id is not None:
         parts += (b',"user_id":', encode_json(user_id))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 from herenow.protocol.errors import ErrorCode
 from herenow.protocol.identity import BadIdentity, User, read_member, read_user
 from herenow.protocol.messages import (
@@ -99,7 +101,7 @@ class Signin(NamedTuple):
     watchlist_cut: Refused | None
 
 
-class ClientEvent(NamedTuple):
+class ClientEvent(msgspec.Struct, frozen=True, gc=False):
     """``data`` is the JSON string token to relay, ``text`` what it says."""
 
     channel: str

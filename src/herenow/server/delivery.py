@@ -12,7 +12,9 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from herenow.server.counters import Counters
 
@@ -27,7 +29,7 @@ QUEUE_SHARE: Final = 4
 Receiver = tuple["Connection", int]
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True):
     """A frame on its way: for all, for all but ``skip``, or for ``only`` one."""
 
     frame: bytes

@@ -144,6 +144,8 @@ class Front(asyncio.Protocol):
         "_held",
         "_lingering",
         "_parser",
+        "_peer",
+        "_peer_headers",
         "_reading",
         "_rest",
         "_served",
@@ -169,6 +171,8 @@ class Front(asyncio.Protocol):
         self._connected = False
         self._parser: RequestParser | None = RequestParser(context.max_request_bytes)
         self._address = address or ""
+        self._peer: Peer | None = None
+        self._peer_headers: dict[str, str] | None = None
         self._waiting: list[_Answer] = []
         self._held: deque[Request | Continue | BadRequest] | None = None
         self._upgrade: Request | None = None
@@ -278,8 +282,11 @@ class Front(asyncio.Protocol):
         return found
 
     def _find_peer(self, request: Request) -> Peer:
-        context = self._context
-        return find_peer(self._address, context.secure, request.headers, context.trusted_proxies)
+        headers, context = request.headers, self._context
+        if self._peer is None or headers is not self._peer_headers:
+            self._peer_headers = headers
+            self._peer = find_peer(self._address, context.secure, headers, context.trusted_proxies)
+        return self._peer
 
     def flush(self) -> None:
         """Write the answers whose turn has come."""

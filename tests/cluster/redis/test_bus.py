@@ -54,7 +54,8 @@ class Node:
 
     @property
     def missed_channels(self) -> set[str]:
-        return {told[2] for told in self.told if told[0] == "missed"}
+        others = [told for told in self.told if not isinstance(told, Publication)]
+        return {told[2] for told in others if told[0] == "missed"}
 
     async def follow(self, channel: str) -> None:
         done = asyncio.Event()
