@@ -53,8 +53,8 @@ class Webhooks:
         kind = type(event)
         self._counts[kind.__name__] += 1
         name = VOLATILE_NAMES.get(kind)
-        # Others are kept in mind even if nobody wants them yet.
-        if name is None or self.endpoints.want(event.app, name):
+        # Of the others even those count that no endpoint wants: by them it is known what holds.
+        if name is None or self.endpoints.any_wants(event.app, name):
             self.outbox.emit(event)
 
 

@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from herenow.api import channels as api_channels
 from herenow.api import events as api_events
 from herenow.api import routes as api_routes
@@ -406,7 +408,8 @@ def watchlist_of_101_without_error() -> None:
 @fault(101)
 def client_event_comes_back_to_its_sender() -> None:
     def publish(original: Any, self: MemoryBus, publications: Any, done: Any) -> None:
-        original(self, [publication._replace(skip=None) for publication in publications], done)
+        everybody = [msgspec.structs.replace(item, skip=None) for item in publications]
+        original(self, everybody, done)
 
     wrap(MemoryBus, "publish", publish)
 
@@ -456,7 +459,7 @@ def cached_event_sent_as_cache_miss() -> None:
 @fault(117)
 def cached_events_never_expire() -> None:
     def publish(original: Any, self: MemoryBus, publications: Any, done: Any) -> None:
-        lasting = [publication._replace(ttl=publication.ttl + 3600) for publication in publications]
+        lasting = [msgspec.structs.replace(item, ttl=item.ttl + 3600) for item in publications]
         original(self, lasting, done)
 
     wrap(MemoryBus, "publish", publish)
@@ -533,7 +536,8 @@ def batch_published_up_to_the_first_error() -> None:
 @fault(131)
 def repeated_channel_delivered_twice() -> None:
     def check(original: Any, body: Any, limits: Any) -> Any:
-        return original(body, limits)._replace(channels=tuple(body.channels or (body.channel,)))
+        channels = tuple(body.channels or (body.channel,))
+        return msgspec.structs.replace(original(body, limits), channels=channels)
 
     wrap(api_events, "_check", check)
 
@@ -541,7 +545,7 @@ def repeated_channel_delivered_twice() -> None:
 @fault(135)
 def socket_id_not_excluded() -> None:
     def check(original: Any, body: Any, limits: Any) -> Any:
-        return original(body, limits)._replace(socket_id=None)
+        return msgspec.structs.replace(original(body, limits), socket_id=None)
 
     wrap(api_events, "_check", check)
 

@@ -32,12 +32,13 @@ def test_there_are_forty_faults() -> None:
 @pytest.mark.parametrize("name", FAULTS if FULL_SIZE else list(FAULTS)[::5])
 def test_fault_is_noticed(name: str, tmp_path: Path) -> None:
     """Some statement named beside the fault fails against the server that has it."""
-    command = [sys.executable, str(HERE / "serve.py"), name, "serve"]
+    errors = tmp_path / "errors"
+    command = [sys.executable, str(HERE / "serve.py"), name, str(errors), "serve"]
     statements = " or ".join(f"test_{number:03}_" for number in FAULTS[name].statements)
     run = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "--exitfirst", "-p", "no:cacheprovider"),
-            *(str(SUITE), "-k", statements, f"--basetemp={tmp_path}", "-p", "no:xdist"),
+            *(str(SUITE), "-k", statements, f"--basetemp={tmp_path / 'suite'}", "-p", "no:xdist"),
         ],
         env=os.environ
         | {"HERENOW_SERVER_COMMAND": shlex.join(command), "CONFORMANCE_DEADLINE": DEADLINE},
@@ -50,3 +51,4 @@ def test_fault_is_noticed(name: str, tmp_path: Path) -> None:
     output = run.stdout[-2000:] + run.stderr[-2000:]
     assert run.returncode == TESTS_FAILED, output
     assert re.search(r"\b1 failed\b", run.stdout), f"the server was not even tested: {output}"
+    assert not errors.exists(), f"the fault does not work: {errors.read_text()}"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from herenow.protocol import http1
 from herenow.protocol.http1 import (
     MAX_HEAD_BYTES,
     MAX_HEADER_LINES,
@@ -43,6 +44,13 @@ UNDERSTOOD = {
         b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n"
         b"POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
         b"GET /3 HTTP/1.1\r\nHost: h\r\n\r\n"
+    ),
+    "the same header lines": (
+        b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+        b"POST /2?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\ndef"
+        b"PUT /3 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nghi"
+        b"GET /4 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\njkl"
+        b"GET /5 HTTP/1.1\r\nHost: h\r\n\r\nGET /6 HTTP/1.1\r\nHost: h\r\n\r\n"
     ),
     "chunked": (
         b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -474,7 +482,7 @@ def test_what_a_handshake_shows_of_itself_is_its_own() -> None:
     for number in range(1_000):
         fields = (
             b"Cookie: a=%d" % number,
-            b"Authorization: b%d" % number,
+            b"Origin: http://%d" % number,
             b"X-Number: %d" % number,
         )
         for field in fields:
@@ -483,6 +491,33 @@ def test_what_a_handshake_shows_of_itself_is_its_own() -> None:
                 (upgrade,) = parse(handshake(key, field))
                 assert isinstance(upgrade, WebSocketUpgrade)
                 assert upgrade.request.headers[name.lower()] == value
+
+
+def test_nothing_is_kept_of_a_handshake_that_may_be_secret() -> None:
+    kept = http1._upgrades._requests
+    parse(handshake(KEY, b"User-Agent: plain"))
+    before = len(kept)
+    assert before
+    secret = b"hunter2"
+    for field in (
+        *(b"Cookie: a=%b", b"Authorization: Bearer %b", b"Proxy-Authorization: Basic %b"),
+        *(b"X-Api-Key: %b", b"X-Forwarded-For: %b", b"Sec-WebSocket-Protocol: token.%b"),
+    ):
+        assert isinstance(parse(handshake(KEY, field % secret))[0], WebSocketUpgrade)
+    tokens = handshake(KEY).replace(b"?protocol=7", b"?protocol=7&token=%b" % secret)
+    assert isinstance(parse(tokens)[0], WebSocketUpgrade)
+    assert len(kept) == before
+    assert secret not in b"".join(kept)
+
+
+def test_no_more_handshakes_are_kept_than_was_said() -> None:
+    kept = http1._upgrades._requests
+    for number in range(3 * http1._MAX_KNOWN_UPGRADES):
+        parse(handshake(KEY, b"User-Agent: %d" % number))
+        assert len(kept) <= http1._MAX_KNOWN_UPGRADES
+    before = len(kept)
+    parse(handshake(KEY, b"User-Agent: %b" % (b"x" * http1._MAX_KNOWN_BYTES)))
+    assert len(kept) == before
 
 
 @pytest.mark.parametrize(

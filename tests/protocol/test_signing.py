@@ -278,13 +278,36 @@ def test_what_is_written_otherwise_is_not_plain_and_yet_may_hold() -> None:
 
 @given(st.data())
 def test_nothing_is_plainly_signed_that_does_not_hold(data: st.DataObject) -> None:
-    query = publish_query()
-    begin = data.draw(st.integers(0, len(query)))
-    end = data.draw(st.integers(begin, min(len(query), begin + 3)))
-    put = data.draw(st.text("0af&=%+[]A\n é٣", max_size=3))
-    changed = query[:begin] + put + query[end:]
-    if is_plain(changed):
-        assert verifies(changed)
+    """Whatever is written there, and signed as it is written."""
+    signed, _, _ = publish_query().rpartition("&")
+    begin = data.draw(st.integers(0, len(signed)))
+    end = data.draw(st.integers(begin, min(len(signed), begin + 3)))
+    put = data.draw(
+        st.sampled_from(["", "&", "=", "%41", "+", "[]", "A", "0", "\n", "é", "٣", "&a"])
+    )
+    changed = signed[:begin] + put + signed[end:]
+    signature = hex_digest(SECRET, f"POST\n{PUBLISH_PATH}\n{changed}")
+    query = f"{changed}&auth_signature={signature}"
+    if is_plain(query):
+        assert verifies(query)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("auth_key=", "AUTH_KEY="),
+        ("auth_key=", "auth_key=x&auth_key="),
+        (KEY, KEY.replace("a", "%61")),
+        (KEY, KEY + "+"),
+        (f"{NOW}", f"+{NOW}"),
+        ("auth_version=1.0", "auth_version=1x0"),
+        ("body_md5", "body[]"),
+    ],
+)
+def test_only_the_usual_way_is_plain(old: str, new: str) -> None:
+    changed = publish_query().rpartition("&")[0].replace(old, new, 1)
+    signature = hex_digest(SECRET, f"POST\n{PUBLISH_PATH}\n{changed}")
+    assert not is_plain(f"{changed}&auth_signature={signature}")
 
 
 @pytest.mark.parametrize("prefix", ["", "/live"])

@@ -612,6 +612,23 @@ def test_a_trusted_proxy_speaks_for_its_client() -> None:
         assert peer == {"address": "198.51.100.7", "secure": True, "loopback_direct": False}
 
 
+def test_each_request_has_a_peer_of_its_own() -> None:
+    """Also when it repeats the header lines of one before."""
+    trusted = (ip_network("127.0.0.0/8"),)
+    direct = ("Host: localhost",)
+    proxied = ("Host: localhost", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Proto: https")
+    other = ("Host: chat.example",)
+    expected = {
+        direct: {"address": "127.0.0.1", "secure": False, "loopback_direct": True},
+        proxied: {"address": "198.51.100.7", "secure": True, "loopback_direct": False},
+        other: {"address": "127.0.0.1", "secure": False, "loopback_direct": False},
+    }
+    with running_port(trusted_proxies=trusted) as port, Client(port) as client:
+        for lines in (direct, direct, proxied, proxied, direct, other, other, proxied, direct):
+            client.send("GET /peer HTTP/1.1", *lines)
+            assert json.loads(client.read_answer().body) == expected[lines]
+
+
 def test_the_websocket_side_is_a_protocol_of_its_own(port: Port, client: Client) -> None:
     """Bytes sent long after the upgrade no longer pass through HTTP."""
     client.send_bytes(UPGRADE + b"\r\n")

@@ -68,13 +68,13 @@ def test_a_change_is_in_force_when_it_was_told() -> None:
     endpoints = Endpoints(Changing([APP]))
     [before] = endpoints.of("7")
     assert endpoints.get(before.id) == before
-    assert endpoints.want("7", "member_added")
-    assert not endpoints.want("7", "client_event")
-    assert not endpoints.want("8", "member_added")
+    assert endpoints.any_wants("7", "member_added")
+    assert not endpoints.any_wants("7", "client_event")
+    assert not endpoints.any_wants("8", "member_added")
     current["7"] = dataclasses.replace(APP, webhooks=())
     assert endpoints.app_changed("7").gone == {before.id}
     assert endpoints.of("7") == ()
-    assert not endpoints.want("7", "member_added")
+    assert not endpoints.any_wants("7", "member_added")
     assert endpoints.get(before.id) is None
     assert list(endpoints.all()) == []
 

@@ -57,7 +57,7 @@ class Call:
     answered. Each is counted under the name of its *endpoint*.
     """
 
-    __slots__ = ("_endpoint", "_log", "_respond", "desk", "hub", "names", "request")
+    __slots__ = ("_endpoint", "_log", "_parameters", "_respond", "desk", "hub", "names", "request")
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Call:
         self._endpoint = endpoint
         self._respond = respond
         self._log = log
+        self._parameters: Parameters | None = None
 
     @property
     def app(self) -> App:
@@ -83,8 +84,10 @@ class Call:
 
     @property
     def parameters(self) -> Parameters:
-        """Those of the query, read anew each time."""
-        return parse_query(self.request.query)
+        """Those of the query."""
+        if self._parameters is None:
+            self._parameters = parse_query(self.request.query)
+        return self._parameters
 
     def respond(self, response: Response) -> None:
         self.hub.counters.api_calls[self._endpoint, response.status] += 1

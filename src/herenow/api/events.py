@@ -213,7 +213,7 @@ def _check(body: _Body, limits: Limits) -> Event:
     for channel in channels:
         if not is_legal_channel_name(channel, longest):
             raise ApiError(400, "Invalid channel name")
-    info = split_info(body.info) if body.info else ()
+    info = split_info(body.info)
     for attribute in info:
         if attribute not in _INFO:
             raise ApiError(

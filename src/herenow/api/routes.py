@@ -13,6 +13,7 @@ from herenow.api.calls import ApiError, Call, log_refusal
 from herenow.apps.base import App
 from herenow.log import RateLimitedLog
 from herenow.protocol.http1 import Request, Response
+from herenow.protocol.remembering import Memory
 from herenow.protocol.signing import (
     InvalidSignature,
     SecretOf,
@@ -24,8 +25,8 @@ from herenow.server.front import Handler, Peer, Respond
 from herenow.server.node import Node
 from herenow.webhooks.desk import Desk
 
-MAX_KNOWN: Final = 1024
-MAX_KNOWN_LENGTH: Final = 256
+_MAX_KNOWN: Final = 1024
+_MAX_KNOWN_LENGTH: Final = 256
 
 Action = Callable[[Call], None]
 
@@ -83,17 +84,15 @@ class ApiRoutes:
         self._clock = clock
         self._prefix = node.settings.path_prefix
         self._log = RateLimitedLog(logging.getLogger("herenow.api"))
-        self._known: dict[tuple[str, str], Handler] = {}
+        self._known: Memory[tuple[str, str], Handler] = Memory(_MAX_KNOWN)
 
     def find(self, method: str, path: str) -> Handler | Response:
         known = self._known.get((method, path))
         if known is not None:
             return known
         found = self._find(method, path)
-        if not isinstance(found, Response) and len(path) <= MAX_KNOWN_LENGTH:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[method, path] = found
+        if not isinstance(found, Response) and len(path) <= _MAX_KNOWN_LENGTH:
+            self._known.keep((method, path), found)
         return found
 
     def _find(self, method: str, path: str) -> Handler | Response:

@@ -15,7 +15,7 @@ import httptools
 import msgspec
 
 from herenow.protocol.chunked import ChunkedBody, Refused
-from herenow.protocol.remembering import remembered
+from herenow.protocol.remembering import Memory, remembered
 from herenow.protocol.websocket import accept_key
 
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -31,9 +31,20 @@ _VERSIONS: Final = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
 _SCHEMES: Final = ("http://", "https://", "ws://", "wss://")
 # httptools refuses raw UTF-8 in a target, which curl sends: it is shown letters instead.
 _AS_ASCII: Final = bytes(range(128)) + b"x" * 128
-# The usual request line, of which httptools would say no more.
 _KEY_FIELD: Final = b"\r\nSec-WebSocket-Key: "
 _KEY_LENGTH: Final = 24
+# What a browser or an SDK says of itself when it opens a connection, without its key.
+_USUAL_HEADERS: Final = frozenset(
+    {
+        *("host", "upgrade", "connection", "origin", "user-agent", "pragma", "cache-control"),
+        *("accept", "accept-encoding", "accept-language", "dnt", "sec-gpc"),
+        *("sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-storage-access"),
+        *("sec-websocket-version", "sec-websocket-key", "sec-websocket-extensions"),
+        "sec-websocket-protocol",
+    }
+)
+_USUAL_PARAMETERS: Final = frozenset({"protocol", "client", "version", "flash", ""})
+# The usual request line, of which httptools would say no more.
 _PLAIN_LINE: Final = re.compile(rb'(GET|POST) (/[!-"$-~]*) HTTP/1\.1')
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -106,11 +117,12 @@ class _Known(NamedTuple):
 class _Upgrades:
     """Heads of upgrades that are good, each without its key.
 
-    What one program sends to open its connections differs in nothing else.
+    What one program sends to open its connections differs in nothing else. Heads that may say
+    more, of a user or of a proxy, are not kept.
     """
 
     def __init__(self) -> None:
-        self._requests: dict[bytes, Request] = {}
+        self._requests: Memory[bytes, Request] = Memory(_MAX_KNOWN_UPGRADES)
 
     def recall(self, head: bytes) -> Request | None:
         """The upgrade with that *head*; ``None`` if it is to be read and checked."""
@@ -119,21 +131,20 @@ class _Upgrades:
         if known is None or not _is_websocket_key(key):
             return None
         headers = known.headers | {"sec-websocket-key": key.decode("ascii")}
-        return Request(
-            "GET", known.target, known.path, known.query, headers, "1.1", known.keep_alive
-        )
+        return msgspec.structs.replace(known, headers=headers)
 
     def remember(self, head: bytes, request: Request) -> None:
-        """Keep what the *request* of an upgrade says, unless something of it is secret."""
         headers = request.headers
-        rest, key = _cut_key(head)
-        # It may be written in another way, or there may be a second, empty one.
-        is_plain = key.decode("latin-1") == headers["sec-websocket-key"]
-        if not is_plain or len(head) > _MAX_KNOWN_BYTES or _holds_credentials(headers):
+        if len(head) > _MAX_KNOWN_BYTES or not headers.keys() <= _USUAL_HEADERS:
             return
-        if len(self._requests) >= _MAX_KNOWN_UPGRADES:
-            self._requests.clear()
-        self._requests[rest] = request
+        if headers.get("sec-websocket-protocol") not in (None, WEBSOCKET_SUBPROTOCOL):
+            return
+        if not {pair.partition("=")[0] for pair in request.query.split("&")} <= _USUAL_PARAMETERS:
+            return
+        rest, key = _cut_key(head)
+        # It may be written in another way.
+        if key.decode("latin-1") == headers["sec-websocket-key"]:
+            self._requests.keep(rest, request)
 
 
 def _cut_key(head: bytes) -> tuple[bytes, bytes]:
@@ -142,9 +153,7 @@ def _cut_key(head: bytes) -> tuple[bytes, bytes]:
     return before + field + after[_KEY_LENGTH:], after[:_KEY_LENGTH]
 
 
-def _holds_credentials(headers: dict[str, str]) -> bool:
-    """Whether *headers* are to be kept no longer than their request."""
-    return "authorization" in headers or "cookie" in headers
+_upgrades: Final = _Upgrades()
 
 
 class RequestParser:
@@ -175,6 +184,11 @@ class RequestParser:
         self._body = bytearray()
         self._chunks: ChunkedBody | None = None
         self._finished = False
+
+    @property
+    def known_headers(self) -> dict[str, str] | None:
+        """Those of the requests that repeat header lines, if there were any to be kept."""
+        return None if self._known is None else self._known.headers
 
     @property
     def unfinished(self) -> bool:
@@ -226,11 +240,16 @@ class RequestParser:
             if line is not None:
                 return self._receive_known(line, known, data, end, events)
         head = data[start:end]
+        # An upgrade is the first request of its connection, as a rule.
         if known is None and (request := _upgrades.recall(head)) is not None:
             self._finished = True
             events.append(WebSocketUpgrade(request, data[end:]))
             return end
-        request = self._read_head(head)
+        try:
+            request = read_head(head)
+        except Refused:
+            _refuse_bare_line_feed(head)
+            raise
         headers = request.headers
         self._frame(headers, request.version)
         has_body = self._chunks is not None or self._length > 0
@@ -255,19 +274,12 @@ class RequestParser:
                 events.append(Continue())
         return end
 
-    @staticmethod
-    def _read_head(head: bytes) -> Request:
-        try:
-            return read_head(head)
-        except Refused:
-            _refuse_bare_line_feed(head)
-            raise
-
     def _remember(self, lines: bytes, request: Request) -> None:
         """Keep the header *lines* of *request*, if nothing but a body follows from them."""
         headers = request.headers
         is_plain = self._chunks is None and "expect" not in headers and "upgrade" not in headers
-        if is_plain and len(lines) <= _MAX_KNOWN_BYTES and not _holds_credentials(headers):
+        has_credentials = "authorization" in headers or "cookie" in headers
+        if is_plain and len(lines) <= _MAX_KNOWN_BYTES and not has_credentials:
             self._known = _Known(lines, headers, request.keep_alive, self._length)
 
     def _receive_known(
@@ -447,9 +459,6 @@ def _is_websocket_key(text: str | bytes) -> bool:
         return len(binascii.a2b_base64(text, strict_mode=True)) == 16
     except ValueError:
         return False
-
-
-_upgrades: Final = _Upgrades()
 
 
 def encode_upgrade(request: Request, extensions: str = "") -> bytes:

@@ -283,10 +283,12 @@ class Front(asyncio.Protocol):
 
     def _find_peer(self, request: Request) -> Peer:
         headers, context = request.headers, self._context
-        if self._peer is None or headers is not self._peer_headers:
-            self._peer_headers = headers
-            self._peer = find_peer(self._address, context.secure, headers, context.trusted_proxies)
-        return self._peer
+        if self._peer is not None and headers is self._peer_headers:
+            return self._peer
+        peer = find_peer(self._address, context.secure, headers, context.trusted_proxies)
+        if self._parser is not None and headers is self._parser.known_headers:
+            self._peer, self._peer_headers = peer, headers
+        return peer
 
     def flush(self) -> None:
         """Write the answers whose turn has come."""

@@ -71,7 +71,7 @@ class Endpoints:
     def of(self, app: str) -> tuple[Endpoint, ...]:
         return self._of_app.get(app, ())
 
-    def want(self, app: str, event_name: str) -> bool:
+    def any_wants(self, app: str, event_name: str) -> bool:
         """Whether any endpoint of *app* may want an event of that name."""
         return event_name in self._wanted.get(app, ())
 
