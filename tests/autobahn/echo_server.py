@@ -65,7 +65,7 @@ class EchoProtocol(asyncio.Protocol):
             "HTTP/1.1 101 Switching Protocols",
             "Upgrade: websocket",
             "Connection: Upgrade",
-            f"Sec-WebSocket-Accept: {accept_key(key)}",
+            f"Sec-WebSocket-Accept: {accept_key(key).decode()}",
         ]
         if self.agreement is not None:
             lines.append(f"Sec-WebSocket-Extensions: {self.agreement.answer}")

@@ -60,7 +60,7 @@ def assert_protocol_error(data: bytes) -> None:
 
 def test_accept_key_of_the_rfc() -> None:
     """RFC 6455 §1.3."""
-    assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 @pytest.mark.parametrize(

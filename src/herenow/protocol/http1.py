@@ -466,9 +466,10 @@ def encode_upgrade(request: Request, extensions: str = "") -> bytes:
 
     *extensions* is what was negotiated of those that the client offers.
     """
-    accept = accept_key(request.headers["sec-websocket-key"]).encode("ascii")
-    chosen = b""
-    if WEBSOCKET_SUBPROTOCOL in tokens(request.headers.get("sec-websocket-protocol", "")):
+    headers = request.headers
+    accept = accept_key(headers["sec-websocket-key"])
+    chosen, offered = b"", headers.get("sec-websocket-protocol")
+    if offered is not None and WEBSOCKET_SUBPROTOCOL in tokens(offered):
         chosen = b"Sec-WebSocket-Protocol: %b\r\n" % WEBSOCKET_SUBPROTOCOL.encode()
     if extensions:
         chosen += b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode()

@@ -6,7 +6,7 @@ that may ever be set.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import codecs
 import hashlib
 import sys
@@ -67,10 +67,10 @@ class Close(NamedTuple):
     reason: str
 
 
-def accept_key(sec_websocket_key: str) -> str:
+def accept_key(sec_websocket_key: str) -> bytes:
     """The ``Sec-WebSocket-Accept`` that answers a ``Sec-WebSocket-Key`` (RFC 6455 §4.2.2)."""
     digest = hashlib.sha1(sec_websocket_key.encode() + _HANDSHAKE_GUID, usedforsecurity=False)
-    return base64.b64encode(digest.digest()).decode("ascii")
+    return binascii.b2a_base64(digest.digest(), newline=False)
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -91,14 +91,14 @@ class FrontContext:
     closed: Callable[[str], None] = lambda address: None
     negotiate: Callable[[Request], Agreement | None] = lambda request: None
     fronts: set[Front] = field(default_factory=set)
+    head_timeout: float = field(init=False)
+    keep_alive: float = field(init=False)
+    shortest_timeout: float = field(init=False)
 
-    @property
-    def head_timeout(self) -> float:
-        return self.head_timeout_seconds or math.inf
-
-    @property
-    def keep_alive(self) -> float:
-        return self.keep_alive_seconds or math.inf
+    def __post_init__(self) -> None:
+        self.head_timeout = self.head_timeout_seconds or math.inf
+        self.keep_alive = self.keep_alive_seconds or math.inf
+        self.shortest_timeout = min(self.head_timeout, self.keep_alive)
 
 
 class _Answer:
@@ -460,7 +460,7 @@ class Front(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         context = self._context
-        delay = min(delay, context.head_timeout, context.keep_alive)
+        delay = min(delay, context.shortest_timeout)
         if delay != math.inf:
             self._timer = context.timers.call_later(delay, self._check)
 

@@ -24,10 +24,11 @@ _NOT_PUBLISHED: Final = Closing(
 
 
 class Found(NamedTuple):
-    """An application, and by which of its keys: the string that it keeps itself."""
+    """An application, by which of its keys (the string that it keeps itself), and for whom."""
 
     app: App
     key: str
+    client: str
 
 
 class Greeting(NamedTuple):
@@ -62,13 +63,13 @@ def find_app(path: str, query: str, prefix: str, apps: Apps) -> Found | Closing:
         key = unquote(key)
     if not path.startswith(head) or not key or "/" in key:
         return errors.PATH_NOT_FOUND
-    refused = read_greeting(query).refused
+    refused, client = read_greeting(query)
     if refused is not None:
         return refused
     app = apps.by_key(key)
     pair = app.pair_of(key) if app is not None else None
     if app is not None and pair is not None:
-        return Found(app, pair.key)
+        return Found(app, pair.key, client)
     # One who is not known yet is to come back, not to give up.
     return errors.unknown_app(key) if apps.complete else errors.STORE_UNAVAILABLE
 

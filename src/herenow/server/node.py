@@ -7,6 +7,8 @@ import contextlib
 import itertools
 import logging
 import secrets
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -38,8 +40,19 @@ CLOSING_TICK_SECONDS: Final = 0.01
 CLOSING_SHARE: Final = 0.7
 DESCRIPTOR_RESERVE: Final = 64
 _SOCKET_IDS: Final = 10**10
+_TWO_NUMBERS: Final = struct.Struct("QQ")
+_DRAWN_AT_ONCE: Final = 64
 
 log = logging.getLogger("herenow.node")
+
+
+def _draw_socket_ids() -> Iterator[str]:
+    """Numbers that nobody can foretell; the system is asked for many at once."""
+    while True:
+        drawn = secrets.token_bytes(_DRAWN_AT_ONCE * _TWO_NUMBERS.size)
+        for first, second in _TWO_NUMBERS.iter_unpack(drawn):
+            # 64 bits for each half of 33: no number is likelier than another by a billionth.
+            yield f"{first % _SOCKET_IDS + 1}.{second % _SOCKET_IDS + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,7 @@ class Node:
         self._sink = sink
         self._hubs: dict[str, Hub] = {}
         self._ledger_ids = itertools.count(1)
+        self._drawn = _draw_socket_ids()
         self.loop = asyncio.get_running_loop()
         self._deliveries = Deliveries(self.loop, counters)
         self._compression = Compression(settings.compression_min_bytes)
@@ -201,10 +215,10 @@ class Node:
         found = self._judge(request, peer)
         if isinstance(found, Closing):
             return self._refuse(transport, found, peer, accepted)
-        app, key = found
+        app, key = found.app, found.key
         hub = self.hub(app)
         if not app.limits.max_connections:
-            return self._welcome(transport, hub, key, request, peer, accepted)
+            return self._welcome(transport, hub, found, request, peer, accepted)
 
         transport.write(accepted)
 
@@ -215,7 +229,7 @@ class Node:
                 refused = errors.RECONNECT
             if refused is not None:
                 return self._refuse(transport, refused, peer, b"")
-            return self._welcome(transport, hub, key, request, peer, b"")
+            return self._welcome(transport, hub, found, request, peer, b"")
 
         return Entering(hub, transport, enter, lambda: self.released(peer)).begin()
 
@@ -234,7 +248,7 @@ class Node:
         self,
         transport: asyncio.Transport,
         hub: Hub,
-        key: str,
+        found: Found,
         request: Request,
         peer: Peer,
         accepted: bytes,
@@ -242,8 +256,8 @@ class Node:
         session = Session(self._socket_id(hub), hub.app)
         agreement = self.negotiate(request)
         deflate = self._compression.deflate(agreement.window_bits) if agreement else None
-        connection = Connection(self, hub, transport, session, peer, key, deflate)
-        connection.client = handshake.read_greeting(request.query).client
+        connection = Connection(self, hub, transport, session, peer, found.key, deflate)
+        connection.client = found.client
         hub.add(connection)
         self.counters.connections_opened += 1
         connection.start(accepted)
@@ -279,13 +293,9 @@ class Node:
         )
         return found if refused is None else refused
 
-    @staticmethod
-    def _socket_id(hub: Hub) -> str:
+    def _socket_id(self, hub: Hub) -> str:
         while True:
-            # 64 bits for each half of 33: no number is likelier than another by a billionth.
-            drawn = int.from_bytes(secrets.token_bytes(16))
-            first, second = drawn % _SOCKET_IDS, (drawn >> 64) % _SOCKET_IDS
-            socket_id = f"{first + 1}.{second + 1}"
+            socket_id = next(self._drawn)
             if socket_id not in hub.connections:
                 return socket_id
 

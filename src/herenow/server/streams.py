@@ -155,7 +155,8 @@ class _Listening:
     def ready(self, events: int) -> None:
         for _ in range(ACCEPT_BURST):
             try:
-                accepted, name = self._socket.accept()
+                # What ``accept`` calls: a socket made of the descriptor would cost as much again.
+                descriptor, name = self._socket._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
                 return
             except OSError as error:
@@ -164,13 +165,16 @@ class _Listening:
                     self._pause()
                     return
                 continue
-            accepted.setblocking(False)
-            self._begin(accepted, self._make(peer_address(name)))
+            self._begin(descriptor, name)
 
-    def _begin(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
-        stream = Stream(self._streams, accepted.fileno(), protocol)
-        self._streams.add(stream.descriptor, stream)
-        accepted.detach()
+    def _begin(self, descriptor: int, name: object) -> None:
+        try:
+            os.set_blocking(descriptor, False)
+            stream = Stream(self._streams, descriptor, self._make(peer_address(name)))
+            self._streams.add(descriptor, stream)
+        except Exception:
+            os.close(descriptor)
+            raise
         stream.begin()
 
     def _pause(self) -> None:
