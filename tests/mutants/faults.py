@@ -142,8 +142,8 @@ def error_data_as_string() -> None:
 
 @fault(46, 52)
 def signature_error_with_code_4009() -> None:
-    def subscribe(original: Any, self: Session, data: bytes | None) -> Any:
-        answer = original(self, data)
+    def subscribe(original: Any, self: Session, data: bytes | None, *under_way: int) -> Any:
+        answer = original(self, data, *under_way)
         if isinstance(answer, Refused) and answer.reason == "signature":
             return answer._replace(code=4009)
         return answer
@@ -214,8 +214,8 @@ def binary_taken_as_text() -> None:
 
 @fault(38)
 def second_subscribe_succeeds() -> None:
-    def subscribe(original: Any, self: Session, data: bytes | None) -> Any:
-        answer = original(self, data)
+    def subscribe(original: Any, self: Session, data: bytes | None, *under_way: int) -> Any:
+        answer = original(self, data, *under_way)
         if isinstance(answer, Refused) and answer.reason == "already_subscribed":
             fields = messages.decode_hash(data) or {}
             return session.Subscribe(fields["channel"], names.ChannelKind.PUBLIC, None)
@@ -286,8 +286,8 @@ def numeric_user_id_refused() -> None:
 
 @fault(65)
 def user_info_true_accepted() -> None:
-    def read(original: Any, raw: bytes, where: str) -> bytes:
-        return b"{}" if raw == b"true" else bytes(original(raw, where))
+    def read(original: Any, raw: bytes, *where: str) -> bytes:
+        return b"{}" if raw == b"true" else bytes(original(raw, *where))
 
     wrap(identity, "_read_info", read)
 
@@ -344,8 +344,8 @@ def second_identity_accepted() -> None:
 
 @fault(84)
 def messages_to_others_readable() -> None:
-    def subscribe(original: Any, self: Session, data: bytes | None) -> Any:
-        answer = original(self, data)
+    def subscribe(original: Any, self: Session, data: bytes | None, *under_way: int) -> Any:
+        answer = original(self, data, *under_way)
         if isinstance(answer, Refused) and answer.reason == "not_this_user":
             channel = (messages.decode_hash(data) or {})["channel"]
             return session.Subscribe(channel, names.ChannelKind.SERVER_TO_USER, None)
@@ -449,8 +449,8 @@ def cache_miss_without_data() -> None:
 def cached_event_sent_as_cache_miss() -> None:
     def enter(original: Any, conn: Any, channel: Any, member: Any, cached: Any = None) -> None:
         if cached is not None:
-            miss = messages.event("pusher:cache_miss", cached.data, channel.name)
-            cached = cached._replace(payload=miss)
+            data = json.dumps(json.loads(cached)["data"]).encode()
+            cached = messages.event("pusher:cache_miss", data, channel.name)
         original(conn, channel, member, cached)
 
     wrap(subscriptions, "enter", enter)
@@ -566,8 +566,8 @@ def shutdown_closes_4009() -> None:
 
 @fault(53)
 def subscription_error_on_encrypted_channels() -> None:
-    def subscribe(original: Any, self: Session, data: bytes | None) -> Any:
-        answer = original(self, data)
+    def subscribe(original: Any, self: Session, data: bytes | None, *under_way: int) -> Any:
+        answer = original(self, data, *under_way)
         channel = (messages.decode_hash(data) or {}).get("channel")
         if isinstance(answer, Refused) and answer.reason == "signature":
             return answer._replace(channel=channel)
@@ -600,8 +600,8 @@ def first_user_info_stays() -> None:
 
 @fault(50)
 def rejected_attempt_leaves_a_trace() -> None:
-    def subscribe(original: Any, self: Session, data: bytes | None) -> Any:
-        answer = original(self, data)
+    def subscribe(original: Any, self: Session, data: bytes | None, *under_way: int) -> Any:
+        answer = original(self, data, *under_way)
         if isinstance(answer, Refused) and answer.reason == "signature":
             channel = (messages.decode_hash(data) or {}).get("channel")
             if isinstance(channel, str):
