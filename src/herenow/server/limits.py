@@ -55,8 +55,6 @@ class Addresses:
 
     def is_over(self, address: str, times: int = 1) -> bool:
         """Whether *address*, its newest connection included, is beyond *times* a limit."""
-        if not (self._connections or self._connects):
-            return False
         connections = self._connections.get(address, 0)
         if self._max_connections and connections > self._max_connections * times:
             return True

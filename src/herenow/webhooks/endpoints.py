@@ -58,7 +58,6 @@ class Endpoints:
     def __init__(self, apps: Apps) -> None:
         self._apps = apps
         self._of_app: dict[str, tuple[Endpoint, ...]] = {}
-        self._wanted: dict[str, frozenset[str]] = {}
         self._by_id: dict[str, Endpoint] = {}
         for app in apps.all():
             self.app_changed(app.id)
@@ -73,7 +72,7 @@ class Endpoints:
 
     def any_wants(self, app: str, event_name: str) -> bool:
         """Whether any endpoint of *app* may want an event of that name."""
-        return event_name in self._wanted.get(app, ())
+        return any(event_name in endpoint.target.events for endpoint in self.of(app))
 
     def get(self, endpoint: str) -> Endpoint | None:
         return self._by_id.get(endpoint)
@@ -92,10 +91,8 @@ class Endpoints:
         known = self._apps.by_id(app)
         endpoints = endpoints_of(known) if known is not None else ()
         after = {endpoint.id: endpoint for endpoint in endpoints}
-        self._wanted.pop(app, None)
         if endpoints:
             self._of_app[app] = endpoints
-            self._wanted[app] = frozenset(name for one in endpoints for name in one.target.events)
             self._by_id.update(after)
         return Changes(
             frozenset(before.keys() - after.keys()),
