@@ -157,14 +157,11 @@ def decode_hash(data: bytes | None) -> dict[str, Any] | None:
 
 def event(name: str, data: bytes, channel: str | None = None, user_id: str | None = None) -> bytes:
     """``{"event":…,"channel":…,"data":…,"user_id":…}``; *data* is a JSON token."""
-    parts = [b'{"event":', _encode_name(name)]
-    if channel is not None:
-        parts += (b',"channel":', _encode_name(channel))
-    parts += (b',"data":', data)
-    if user_id is not None:
-        parts += (b',"user_id":', encode_json(user_id))
-    parts.append(b"}")
-    return b"".join(parts)
+    of_channel = b"" if channel is None else b',"channel":' + _encode_name(channel)
+    by_user = b"" if user_id is None else b',"user_id":' + encode_json(user_id)
+    return b"".join(
+        (b'{"event":', _encode_name(name), of_channel, b',"data":', data, by_user, b"}")
+    )
 
 
 def quoted(json_text: bytes) -> bytes:
