@@ -43,6 +43,9 @@ async def started() -> AsyncIterator[Serving]:
         b'{"name":7,"channel":"a","data":"x"}',
         b'{"name":"e","channel":"a"}',
         b'{"name":"e","channel":"a","data":null}',
+        b'{"name":"e","channel":"a","data":"\x01"}',
+        b'{"name":"e","channel":"a","data":"\\q"}',
+        b'{"name":"e","channel":"a","data":"\\u12"}',
         b'{"name":"e","data":"x"}',
         b'{"name":"e","channel":7,"data":"x"}',
         b'{"name":"e","channels":"a","data":"x"}',
@@ -115,6 +118,24 @@ async def test_a_channel_is_published_to_once(started: Serving) -> None:
     assert (await started.call("POST", EVENTS, body)).status == 200
     found = await client.barrier()
     assert sorted(str(message.channel) for message in found) == ["a", "b"]
+
+
+async def test_events_that_nobody_hears_change_nothing_for_the_others(started: Serving) -> None:
+    client = await started.join("a", "b")
+    channels = ["nobody", "a", "nobody", "b", "a", "nobody", "cache-nobody"]
+    batch = [{"name": "e", "channel": name, "data": str(n)} for n, name in enumerate(channels)]
+    answer = await started.call("POST", BATCH, json.dumps({"batch": batch}).encode())
+    assert (answer.status, json.loads(answer.body)) == (200, {})
+    found = await client.barrier()
+    assert [(message.channel, message.data) for message in found] == [
+        ("a", "1"),
+        ("b", "3"),
+        ("a", "4"),
+    ]
+    answer = await started.call("POST", EVENTS, {"name": "e", "channel": "nobody", "data": "x"})
+    assert (answer.status, json.loads(answer.body)) == (200, {})
+    newcomer = await started.join("cache-nobody")
+    assert (await newcomer.expect("e", "cache-nobody")).data == "6"
 
 
 async def test_data_that_is_no_string_becomes_its_compact_text(started: Serving) -> None:

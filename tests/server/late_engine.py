@@ -202,6 +202,8 @@ class LateLedger(MemoryLedger):
 class LateBus(MemoryBus):
     """Kinds: ``follow``, ``cached`` answers, and ``delivery`` of what is published."""
 
+    reaches_others = True
+
     def __init__(self, lateness: Lateness, clock: Clock) -> None:
         super().__init__(clock)
         self.lateness = lateness

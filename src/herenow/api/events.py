@@ -15,6 +15,7 @@ from herenow.protocol import messages
 from herenow.protocol.http1 import Response
 from herenow.protocol.messages import InvalidJSON, compact_json, decode_string, encode_json, quoted
 from herenow.protocol.names import channel_kind, is_legal_channel_name, is_socket_id
+from herenow.server.hub import Hub
 
 _TOO_LARGE: Final = (
     "The data content of this event exceeds the allowed maximum ({} bytes). See"
@@ -56,9 +57,8 @@ _batch_decoder: Final = msgspec.json.Decoder(_Batch)
 
 def trigger(call: Call) -> None:
     """``POST /apps/{id}/events``: one event to up to a hundred channels."""
-    app = call.app
-    event = _check(_read_trigger(call), app.limits)
-    publications = [_publication(app, event, channel) for channel in event.channels]
+    event = _check(_read_trigger(call), call.app.limits)
+    publications = _publications(call, event)
     if not event.info:
         _publish(call, 1, publications, call.done)
         return
@@ -75,14 +75,16 @@ def trigger(call: Call) -> None:
 
 def trigger_batch(call: Call) -> None:
     """``POST /apps/{id}/batch_events``: up to ten events; all of them, or none."""
-    events, app = _read_batch(call), call.app
+    events, app, hub = _read_batch(call), call.app, call.hub
     publications: list[Publication] = []
     last, asks = None, False
     for event in events:
         (channel,) = event.channels
-        # What is published on one channel and then on another arrives in that order.
-        publications.append(_publication(app, event, channel, channel != last))
-        last, asks = channel, asks or event.info != ()
+        if _matters(hub, channel):
+            # What is published on one channel and then on another arrives in that order.
+            publications.append(_publication(app, event, channel, channel != last))
+            last = channel
+        asks = asks or event.info != ()
 
     if not asks:
         _publish(call, len(events), publications, call.done)
@@ -137,7 +139,7 @@ def trigger_raw(call: Call) -> None:
     name, socket_id = call.parameter("name"), call.parameter("socket_id")
     body = _Body(_string(name, "name"), msgspec.Raw(data), [call.names[0]], None, socket_id)
     event = _check(body, call.app.limits)
-    publications = [_publication(call.app, event, channel) for channel in event.channels]
+    publications = _publications(call, event)
 
     def published() -> None:
         call.respond(Response(202, b""))
@@ -258,6 +260,19 @@ def _check_data(token: bytes, maximum: int) -> bytes:
         if size > maximum:
             raise ApiError(413, _TOO_LARGE.format(maximum))
     return token
+
+
+def _matters(hub: Hub, channel: str) -> bool:
+    """Whether an event on *channel* would get to anybody now, or be kept."""
+    return channel in hub.channels or hub.bus.reaches_others or channel_kind(channel).cached
+
+
+def _publications(call: Call, event: Event) -> list[Publication]:
+    """*event* as each of its channels gets it."""
+    app, hub = call.app, call.hub
+    return [
+        _publication(app, event, channel) for channel in event.channels if _matters(hub, channel)
+    ]
 
 
 def _publication(app: App, event: Event, channel: str, sealed: bool = False) -> Publication:

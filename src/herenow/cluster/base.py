@@ -358,7 +358,12 @@ class Receiver(Protocol):
 
 
 class Bus(Protocol):
-    """Carries events to every node; the order on one channel is the same everywhere."""
+    """Carries events to every node; the order on one channel is the same everywhere.
+
+    ``reaches_others``: to more than the one node that publishes, or there may be more.
+    """
+
+    reaches_others: bool
 
     def attach(self, receiver: Receiver) -> None: ...
 

@@ -21,6 +21,8 @@ class MemoryBus(Bus):
     The node itself knows which channels it has subscribers for, so following changes nothing.
     """
 
+    reaches_others = False
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._receiver: Receiver | None = None

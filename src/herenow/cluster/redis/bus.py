@@ -36,6 +36,8 @@ class RedisBus(Bus):
     *announced* is told how many subscriptions a followed channel has, when a node announces it.
     """
 
+    reaches_others = True
+
     def __init__(self, engine: Engine, clock: Clock, announced: Announced) -> None:
         self._engine = engine
         self._clock = clock
