@@ -23,10 +23,6 @@ def write_an_event() -> object:
     return messages.event("ev", DATA, "bench-0")
 
 
-def check_a_string() -> object:
-    return messages.decode_string(DATA)
-
-
 def compact_an_object() -> object:
     return messages.compact_json(_spaced)
 
@@ -39,7 +35,6 @@ SUBJECTS = (
     read_a_subscribe,
     read_a_client_event,
     write_an_event,
-    check_a_string,
     compact_an_object,
     write_a_roster_of_500,
 )

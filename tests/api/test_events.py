@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import quote
 
 import pytest
 
+from herenow.cluster.base import Clock, Done, Publication
+from herenow.cluster.memory_bus import MemoryBus
 from server.serving import APP, Serving, app_with, serving
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +138,39 @@ async def test_events_that_nobody_hears_change_nothing_for_the_others(started: S
     assert (answer.status, json.loads(answer.body)) == (200, {})
     newcomer = await started.join("cache-nobody")
     assert (await newcomer.expect("e", "cache-nobody")).data == "6"
+
+
+class RecordingBus(MemoryBus):
+    """Remembers the channels that were published on."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.channels: list[str] = []
+
+    def publish(self, publications: Sequence[Publication], done: Done[bool]) -> None:
+        self.channels += [publication.channel for publication in publications]
+        super().publish(publications, done)
+
+
+class SharedBus(RecordingBus):
+    is_local = False
+
+
+@pytest.mark.parametrize(
+    ("make_bus", "published"),
+    [(RecordingBus, ["a", "cache-b"]), (SharedBus, ["a", "nobody", "cache-b"])],
+)
+async def test_an_event_that_nobody_hears_is_left_out_on_a_single_node(
+    make_bus: type[RecordingBus], published: list[str]
+) -> None:
+    async with serving(make_bus=make_bus) as started:
+        await started.join("a")
+        body = {"name": "e", "channels": ["a", "nobody", "cache-b"], "data": "x"}
+        batch = [{"name": "e", "channel": name, "data": "x"} for name in body["channels"]]
+        for path, content in ((EVENTS, body), (BATCH, {"batch": batch})):
+            assert (await started.call("POST", path, content)).status == 200
+        assert isinstance(started.bus, RecordingBus)
+        assert started.bus.channels == published * 2
 
 
 async def test_data_that_is_no_string_becomes_its_compact_text(started: Serving) -> None:

@@ -18,6 +18,16 @@ def test_an_event_of_a_followed_channel_is_delivered_as_published(bus_engine: Bu
     assert bus_engine.delivered == [publication]
 
 
+def test_only_a_local_bus_has_delivered_when_publish_returns(bus_engine: BusEngine) -> None:
+    """Those who are not on this node are thought of unless it says so."""
+    publication = Publication("1", "news", b'{"event":"a"}')
+    bus_engine.follow("1", "news")
+    bus_engine.bus.publish((publication,), lambda published: None)
+    assert (bus_engine.delivered == [publication]) == bus_engine.bus.is_local
+    bus_engine.settle()
+    assert bus_engine.delivered == [publication]
+
+
 def test_events_of_a_channel_keep_their_order(bus_engine: BusEngine) -> None:
     """Cached or not, events arrive in the order in which they were published."""
     bus_engine.follow("1", "cache-news")

@@ -521,10 +521,7 @@ def batch_published_up_to_the_first_error() -> None:
             items = call.body_object().get("batch")
             for item in items[:1] if isinstance(items, list) else ():
                 event = api_events._check(api_events._from_fields(item), call.app.limits)
-                publications = [
-                    api_events._publication(call.app, event, channel) for channel in event.channels
-                ]
-                api_events._publish(call, 1, publications, lambda: None)
+                api_events._publish(call, (event,), lambda: None)
             raise
 
     wrap(api_events, "trigger_batch", trigger)

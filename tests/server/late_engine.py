@@ -202,7 +202,7 @@ class LateLedger(MemoryLedger):
 class LateBus(MemoryBus):
     """Kinds: ``follow``, ``cached`` answers, and ``delivery`` of what is published."""
 
-    reaches_others = True
+    is_local: bool = False
 
     def __init__(self, lateness: Lateness, clock: Clock) -> None:
         super().__init__(clock)

@@ -15,7 +15,6 @@ from herenow.protocol import messages
 from herenow.protocol.http1 import Response
 from herenow.protocol.messages import InvalidJSON, compact_json, decode_string, encode_json, quoted
 from herenow.protocol.names import channel_kind, is_legal_channel_name, is_socket_id
-from herenow.server.hub import Hub
 
 _TOO_LARGE: Final = (
     "The data content of this event exceeds the allowed maximum ({} bytes). See"
@@ -58,9 +57,8 @@ _batch_decoder: Final = msgspec.json.Decoder(_Batch)
 def trigger(call: Call) -> None:
     """``POST /apps/{id}/events``: one event to up to a hundred channels."""
     event = _check(_read_trigger(call), call.app.limits)
-    publications = _publications(call, event)
     if not event.info:
-        _publish(call, 1, publications, call.done)
+        _publish(call, (event,), call.done)
         return
 
     def published() -> None:
@@ -70,24 +68,14 @@ def trigger(call: Call) -> None:
         channels = dict(zip(event.channels, attributes, strict=True))
         call.answer({"channels": channels}, complete=complete)
 
-    _publish(call, 1, publications, published)
+    _publish(call, (event,), published)
 
 
 def trigger_batch(call: Call) -> None:
     """``POST /apps/{id}/batch_events``: up to ten events; all of them, or none."""
-    events, app, hub = _read_batch(call), call.app, call.hub
-    publications: list[Publication] = []
-    last, asks = None, False
-    for event in events:
-        (channel,) = event.channels
-        if _matters(hub, channel):
-            # What is published on one channel and then on another arrives in that order.
-            publications.append(_publication(app, event, channel, channel != last))
-            last = channel
-        asks = asks or event.info != ()
-
-    if not asks:
-        _publish(call, len(events), publications, call.done)
+    events = _read_batch(call)
+    if not any(event.info for event in events):
+        _publish(call, events, call.done)
         return
 
     def published() -> None:
@@ -96,7 +84,7 @@ def trigger_batch(call: Call) -> None:
     def answer(attributes: list[Attributes], complete: bool) -> None:
         call.answer({"batch": attributes}, complete=complete)
 
-    _publish(call, len(events), publications, published)
+    _publish(call, events, published)
 
 
 def _read_batch(call: Call) -> list[Event]:
@@ -107,9 +95,8 @@ def _read_batch(call: Call) -> list[Event]:
             400, f"Batch too large: {len(batch)} events, allowed are {limits.max_batch_events}"
         )
     events = [_check(item, limits) for item in batch]
-    for event in events:
-        if len(event.channels) != 1:
-            raise ApiError(400, "Expected channel parameter to be a single channel name")
+    if any(len(event.channels) != 1 for event in events):
+        raise ApiError(400, "Expected channel parameter to be a single channel name")
     return events
 
 
@@ -139,12 +126,11 @@ def trigger_raw(call: Call) -> None:
     name, socket_id = call.parameter("name"), call.parameter("socket_id")
     body = _Body(_string(name, "name"), msgspec.Raw(data), [call.names[0]], None, socket_id)
     event = _check(body, call.app.limits)
-    publications = _publications(call, event)
 
     def published() -> None:
         call.respond(Response(202, b""))
 
-    _publish(call, 1, publications, published)
+    _publish(call, (event,), published)
 
 
 def _read_trigger(call: Call) -> _Body:
@@ -217,7 +203,7 @@ def _check(body: _Body, limits: Limits) -> Event:
     for channel in channels:
         if not is_legal_channel_name(channel, longest):
             raise ApiError(400, "Invalid channel name")
-    info = split_info(body.info) if body.info else ()
+    info = split_info(body.info)
     for attribute in info:
         if attribute not in _INFO:
             raise ApiError(
@@ -242,40 +228,40 @@ def _channels(body: _Body) -> tuple[str, ...]:
 def _check_data(token: bytes, maximum: int) -> bytes:
     """The JSON string token to send; any other JSON value becomes its compact text.
 
-    *token* was read as JSON with what it stands in: what begins as a string is one.
+    *token* was read as JSON with its body, or written here.
     """
-    if token[0] == _QUOTE and (not maximum or len(token) - 2 <= maximum):
-        return token
-    try:
-        text = decode_string(token)
-        if text is None:
-            if token == b"null":
-                raise ApiError(400, "Expected data parameter to be a string")
+    if token[0] != _QUOTE:
+        if token == b"null":
+            raise ApiError(400, "Expected data parameter to be a string")
+        try:
             token = quoted(compact_json(token))
-            text = decode_string(token) or ""
-    except InvalidJSON:
-        raise ApiError(400, "Invalid body: expected a JSON object, got no JSON") from None
+        except InvalidJSON:
+            raise ApiError(400, "Invalid body: expected a JSON object, got no JSON") from None
     if maximum and len(token) - 2 > maximum:
-        size = len(text.encode("utf-8", "surrogatepass"))
+        size = len((decode_string(token) or "").encode("utf-8", "surrogatepass"))
         if size > maximum:
             raise ApiError(413, _TOO_LARGE.format(maximum))
     return token
 
 
-def _matters(hub: Hub, channel: str) -> bool:
-    """Whether an event on *channel* would get to anybody now, or be kept."""
-    return channel in hub.channels or hub.bus.reaches_others or channel_kind(channel).cached
+def _publications(call: Call, events: Sequence[Event]) -> list[Publication]:
+    """*events* as each of their channels gets them, but for channels where that is nobody.
+
+    Of several, what is published on one channel and then on another arrives in that order.
+    """
+    app, bus, local_channels = call.app, call.hub.bus, call.hub.channels
+    publications = []
+    last = None
+    for event in events:
+        for channel in event.channels:
+            if channel in local_channels or not bus.is_local or channel_kind(channel).cached:
+                sealed = len(events) > 1 and channel != last
+                publications.append(_publication(app, event, channel, sealed))
+                last = channel
+    return publications
 
 
-def _publications(call: Call, event: Event) -> list[Publication]:
-    """*event* as each of its channels gets it."""
-    app, hub = call.app, call.hub
-    return [
-        _publication(app, event, channel) for channel in event.channels if _matters(hub, channel)
-    ]
-
-
-def _publication(app: App, event: Event, channel: str, sealed: bool = False) -> Publication:
+def _publication(app: App, event: Event, channel: str, sealed: bool) -> Publication:
     """*event* as *channel* gets it."""
     data, skip = event.data, event.socket_id
     payload = messages.event(event.name, data, channel)
@@ -284,10 +270,8 @@ def _publication(app: App, event: Event, channel: str, sealed: bool = False) -> 
     return Publication(app.id, channel, payload, skip, True, sealed, data, app.cache_ttl_seconds)
 
 
-def _publish(
-    call: Call, events: int, publications: Sequence[Publication], published: Callable[[], None]
-) -> None:
-    """Publish all of so many *events* or none, and go on with *published* or refuse the call."""
+def _publish(call: Call, events: Sequence[Event], published: Callable[[], None]) -> None:
+    """Publish all of *events* or none, and go on with *published* or refuse the call."""
 
     def done(delivered: bool) -> None:
         if not delivered:
@@ -295,9 +279,9 @@ def _publish(
         published()
 
     def publish() -> None:
-        call.hub.bus.publish(publications, call.then(done))
+        call.hub.bus.publish(_publications(call, events), call.then(done))
 
-    call.spend(events, publish)
+    call.spend(len(events), publish)
 
 
 def _ask_all(

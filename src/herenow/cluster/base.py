@@ -360,10 +360,10 @@ class Receiver(Protocol):
 class Bus(Protocol):
     """Carries events to every node; the order on one channel is the same everywhere.
 
-    ``reaches_others``: to more than the one node that publishes, or there may be more.
+    ``is_local``: there is one node, and all is delivered before ``publish`` returns.
     """
 
-    reaches_others: bool
+    is_local: bool
 
     def attach(self, receiver: Receiver) -> None: ...
 

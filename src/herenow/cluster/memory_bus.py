@@ -21,7 +21,7 @@ class MemoryBus(Bus):
     The node itself knows which channels it has subscribers for, so following changes nothing.
     """
 
-    reaches_others = False
+    is_local: bool = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -36,7 +36,7 @@ class RedisBus(Bus):
     *announced* is told how many subscriptions a followed channel has, when a node announces it.
     """
 
-    reaches_others = True
+    is_local: bool = False
 
     def __init__(self, engine: Engine, clock: Clock, announced: Announced) -> None:
         self._engine = engine
