@@ -69,6 +69,14 @@ class Deployment(NamedTuple):
             assert time.monotonic() < deadline, f"wanted {wanted}, still {endpoint}"
             time.sleep(0.1)
 
+    def wait_until_refused(self) -> Any:
+        """The endpoint, once both events wait and one of them was refused."""
+        deadline = time.monotonic() + DEADLINE
+        while self.wait(waiting=2)["failing_since"] is None:
+            assert time.monotonic() < deadline, "nothing was refused"
+            time.sleep(0.1)
+        return self.endpoint()
+
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
@@ -89,7 +97,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
 
 def test_what_waits_is_listed_and_shown(deployment: Deployment) -> None:
     """An operator sees the endpoint, how it does, and each event that it does not have."""
-    endpoint = deployment.wait(waiting=2)
+    endpoint = deployment.wait_until_refused()
     assert endpoint["failing_since"] is not None
     assert endpoint["events"] == EVENTS
     listed = deployment.run("list")

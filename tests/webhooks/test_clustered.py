@@ -214,6 +214,7 @@ async def test_an_operator_sees_and_drops_what_waits_from_any_node(valkey: Valke
             await first.join(f"presence-{number}", "alice", number)
         journal, endpoint = second.outbox, second.endpoint
         await _depth_is(running, 20)
+        await until(lambda: all(node.deliveries.failing_since(endpoint) for node in running.nodes))
         entries, cursor = await journal.page(endpoint, "", 15, buried_only=False)
         rest, end = await journal.page(endpoint, cursor, 15, buried_only=False)
         assert (len(entries), len(rest), end) == (15, 5, "")

@@ -351,7 +351,9 @@ class Reader:
             name = next(iter(self._suspects))
             condition = await self.shard.condition(name)
             del self._suspects[name]
-            if condition.adrift and condition.failing_since is None:
+            # Deliveries know of a failure that arose from another partition's events.
+            fails = condition.failing_since or self._reading.deliveries.failing_since(name)
+            if condition.adrift and fails is None:
                 self._due[name] = None
 
     async def _compare(self) -> None:
