@@ -59,23 +59,16 @@ class Deployment(NamedTuple):
         deliveries = self.receiver.deliveries(PATH)
         return [delivery.header("X-Herenow-Event-Ids") for delivery in deliveries]
 
-    def wait(self, **wanted: object) -> Any:
-        """The endpoint, once it is as *wanted*."""
+    def wait(self, *, failing: bool = False, **wanted: object) -> Any:
+        """The endpoint, once it is as *wanted*, and known to fail if that is wanted, too."""
         deadline = time.monotonic() + DEADLINE
         while True:
             endpoint = self.endpoint()
-            if all(endpoint[name] == value for name, value in wanted.items()):
+            is_ready = not failing or endpoint["failing_since"] is not None
+            if is_ready and all(endpoint[name] == value for name, value in wanted.items()):
                 return endpoint
             assert time.monotonic() < deadline, f"wanted {wanted}, still {endpoint}"
             time.sleep(0.1)
-
-    def wait_until_refused(self) -> Any:
-        """The endpoint, once both events wait and one of them was refused."""
-        deadline = time.monotonic() + DEADLINE
-        while self.wait(waiting=2)["failing_since"] is None:
-            assert time.monotonic() < deadline, "nothing was refused"
-            time.sleep(0.1)
-        return self.endpoint()
 
 
 @pytest.fixture
@@ -97,7 +90,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
 
 def test_what_waits_is_listed_and_shown(deployment: Deployment) -> None:
     """An operator sees the endpoint, how it does, and each event that it does not have."""
-    endpoint = deployment.wait_until_refused()
+    endpoint = deployment.wait(waiting=2, failing=True)
     assert endpoint["failing_since"] is not None
     assert endpoint["events"] == EVENTS
     listed = deployment.run("list")

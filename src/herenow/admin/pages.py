@@ -35,10 +35,10 @@ _MISSING: Final = """\
 <p>The status page is not complete. This copy of herenow was installed without its browser-side
 files:</p>
 <ul>{missing}</ul>
-<p>In the source tree, with Node.js and npm installed, build them; unless the server runs from
-there, install herenow from it again; then start the server:</p>
+<p>In the source tree, with Node.js and npm installed, build them:</p>
 <pre>python scripts/vendor.py</pre>
-<p>The wheel contains them. Without this page the same numbers are at
+<p>Unless the server runs from there, install herenow from it again. Then start the server. The
+wheel contains them. Without this page the same numbers are at
 <a href="/api/apps">/api/apps</a> and <a href="/metrics">/metrics</a>.</p>
 </main>"""
 

@@ -28,10 +28,10 @@ _MISSING: Final = f"""\
 <h1>The demo is not complete</h1>
 <p>This copy of herenow was installed without the browser's side of the protocol, pusher-js:
 <code>static/{PUSHER_JS}</code> is missing.</p>
-<p>In the source tree, with Node.js and npm installed, fetch it; unless the demo runs from there,
-install herenow from it again; then start the demo:</p>
+<p>In the source tree, with Node.js and npm installed, fetch it:</p>
 <pre>python scripts/vendor.py</pre>
-<p>The wheel contains it.</p>
+<p>Unless the demo runs from there, install herenow from it again. Then start the demo. The wheel
+contains it.</p>
 </main>
 </html>
 """
